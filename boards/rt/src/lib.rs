@@ -1,0 +1,2 @@
+//! Run loop, executor and timers.
+#![cfg_attr(not(test), no_std)]

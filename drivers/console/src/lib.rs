@@ -1,0 +1,2 @@
+//! Xen consoles: PV ring, console_io, SBSA UART.
+#![cfg_attr(not(test), no_std)]

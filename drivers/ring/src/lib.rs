@@ -1,0 +1,2 @@
+//! Rings in memory shared with another domain.
+#![cfg_attr(not(test), no_std)]

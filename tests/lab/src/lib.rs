@@ -1,0 +1,1 @@
+//! Real Xen in QEMU: packages, machines, snapshots, test cases.

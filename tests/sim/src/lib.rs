@@ -1,0 +1,1 @@
+//! Xen in a process, for host tests.

@@ -1,0 +1,2 @@
+//! Builds Fata's images and runs them.
+fn main() {}
