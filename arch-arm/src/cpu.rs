@@ -1,0 +1,314 @@
+//! The machine as the rest of the system sees it: `Platform` for a 64-bit ARM guest of Xen.
+
+use crate::gic::Gic;
+use crate::mmio::Mmio;
+use crate::start::image;
+use crate::tables::{MapError, Rights, Tables};
+use crate::timer::Timer;
+use crate::{early, hypercall, mmu};
+use aarch64_cpu::asm::{self, barrier};
+use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
+use core::fmt;
+use core::ptr::{self, NonNull};
+use core::sync::atomic::{AtomicU64, Ordering};
+use fata_boot::info::{BootInfo, IntId, Region};
+use xen_hyp::platform::{Gfn, GrantEntry, PAGE_SIZE, Platform, Shared, VcpuInfo, WallClock, Window};
+
+/// `struct shared_info` on ARM (`xen/include/public/xen.h`, `arch-arm.h`: one legacy vCPU).
+#[repr(C)]
+struct SharedInfo {
+    vcpu: VcpuInfo,
+    _vcpu_time: [u64; 4],
+    pending: [AtomicU64; 64],
+    mask: [AtomicU64; 64],
+    wall: WallClock,
+}
+const _: () = assert!(core::mem::offset_of!(SharedInfo, wall) == 1072);
+
+// `xen/include/public/xen.h`, `memory.h`, `vcpu.h`
+const MEMORY_OP: usize = 12;
+const VCPU_OP: usize = 24;
+const XENMEM_ADD_TO_PHYSMAP: usize = 7;
+const XENMAPSPACE_SHARED_INFO: u32 = 0;
+const XENMAPSPACE_GRANT_TABLE: u32 = 1;
+const VCPUOP_REGISTER_VCPU_INFO: usize = 10;
+const DOMID_SELF: u16 = 0x7ff0;
+
+/// Address space for other domains' pages is mapped in blocks of this size, which cost no further table.
+const BLOCK: u64 = 2 << 20;
+const ENTRIES_PER_FRAME: usize = PAGE_SIZE / size_of::<GrantEntry>();
+
+/// Why the machine cannot be brought up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ArmError {
+    /// The final map could not be built.
+    Map(MapError),
+}
+
+impl fmt::Display for ArmError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Map(e) => write!(f, "the final memory map cannot be built: {e:?}"),
+        }
+    }
+}
+
+/// A 64-bit ARM guest with one vCPU.
+pub struct ArmCpu {
+    tables: RefCell<Tables>,
+    gic: Option<Gic>,
+    timer: Timer,
+    timer_irq: Option<IntId>,
+    uart_irq: Option<IntId>,
+    uart_fired: Cell<bool>,
+    uart: Option<Mmio>,
+    shared: Option<&'static SharedInfo>,
+    vcpu: Option<&'static VcpuInfo>,
+    ram: Vec<Region>,
+    grants: Region,
+    grant_frames: Cell<usize>,
+    windows: RefCell<Windows>,
+}
+
+#[derive(Default)]
+struct Windows {
+    unmapped: Vec<Region>,
+    free: Vec<Region>,
+}
+
+impl ArmCpu {
+    /// Switches to the final map, gives `ram` to the allocator, and turns on what the machine has. Parts of
+    /// `ram` that could not be mapped are passed to `skipped`.
+    pub fn new(info: &BootInfo<'_>, ram: &[Region], mut skipped: impl FnMut(Region)) -> Result<Self, ArmError> {
+        if let Some(conduit) = info.psci {
+            early::set_conduit(conduit);
+        }
+        let tables = mmu::enable(info, ram, &mut skipped).map_err(ArmError::Map)?;
+        let mut usable = Vec::new();
+        for part in ram.iter().filter(|part| tables.lookup(part.base) == Some(Rights::ReadWrite)) {
+            // SAFETY: free RAM by the caller's account of the device tree, mapped just now, given away once.
+            unsafe { fata_boot::MEMORY.add(*part) };
+            usable.push(*part);
+        }
+        let uart = info.uart.map(|uart| {
+            if !early::has_ring() {
+                // SAFETY: the final map has the registers as device memory.
+                unsafe { early::use_uart(&uart) };
+            }
+            // SAFETY: as above.
+            unsafe { Mmio::new(uart.registers) }
+        });
+        let event = info.hypervisor.as_ref().map(|h| h.event);
+        let uart_irq = info.uart.and_then(|u| u.interrupt);
+        // SAFETY: the final map has the regions as device memory.
+        let gic = info.gic.map(|gic| unsafe { Gic::new(gic) });
+        if let Some(gic) = &gic {
+            [event, info.timer, uart_irq].into_iter().flatten().for_each(|id| gic.enable(id));
+        }
+        Ok(Self {
+            tables: RefCell::new(tables),
+            gic,
+            timer: Timer::new(),
+            timer_irq: info.timer,
+            uart_irq,
+            uart_fired: Cell::new(false),
+            uart,
+            shared: None,
+            vcpu: None,
+            ram: usable,
+            grants: info.hypervisor.as_ref().map_or(Region::default(), |h| h.grants),
+            grant_frames: Cell::new(0),
+            windows: RefCell::new(Windows {
+                unmapped: info.hypervisor.iter().flat_map(|h| h.extended.iter().copied()).collect(),
+                free: Vec::new(),
+            }),
+        })
+    }
+
+    /// Asks Xen for the shared info page and the vCPU's own part of it. Without them there are no events.
+    pub fn share_with_xen(&mut self) {
+        if add_to_physmap(XENMAPSPACE_SHARED_INFO, 0, image::shared_info()) != 0 {
+            return;
+        }
+        // SAFETY: the page is the image's own, never cleared or otherwise used, and now Xen's shared_info.
+        let shared: &SharedInfo = unsafe { &*ptr::with_exposed_provenance(image::shared_info() as usize) };
+        self.shared = Some(shared);
+        #[repr(C)]
+        struct Register {
+            mfn: u64,
+            offset: u32,
+            reserved: u32,
+        }
+        let at = image::vcpu_info();
+        // SAFETY: the page is the image's own and used for nothing else; Xen initialises what it uses of it
+        // from the legacy place, but not what lies behind.
+        unsafe { ptr::with_exposed_provenance_mut::<u8>(at as usize).write_bytes(0, PAGE_SIZE) };
+        let op = Register { mfn: at >> 12, offset: 0, reserved: 0 };
+        // SAFETY: `struct vcpu_register_vcpu_info` outlives the call; the page it names is given up to Xen.
+        let rc = unsafe {
+            hypercall::xen(VCPU_OP, [VCPUOP_REGISTER_VCPU_INFO, 0, &raw const op as usize, 0, 0])
+        };
+        self.vcpu = Some(match rc {
+            // SAFETY: registered just now, for as long as the domain lives.
+            0 => unsafe { &*ptr::with_exposed_provenance(at as usize) },
+            // The first vCPU also has one in shared_info.
+            _ => &shared.vcpu,
+        });
+    }
+
+    /// The registers of the device tree's serial port.
+    pub fn uart(&self) -> Option<Mmio> {
+        self.uart
+    }
+
+    /// Whether the serial port's interrupt was taken since this was last asked.
+    pub fn take_uart_interrupt(&self) -> bool {
+        self.uart_fired.replace(false)
+    }
+
+    /// Frequency of the counter that [`Platform::now_ns`] reads.
+    pub fn timer_hz(&self) -> u64 {
+        self.timer.hz
+    }
+
+    /// Page tables used, and how many there are.
+    pub fn page_tables(&self) -> (usize, usize) {
+        self.tables.borrow().usage()
+    }
+
+    fn map(&self, region: Region) -> Option<NonNull<u8>> {
+        self.tables.borrow_mut().map(region, Rights::ReadWrite).ok()?;
+        mmu::publish();
+        NonNull::new(ptr::with_exposed_provenance_mut(region.base as usize))
+    }
+
+    /// Takes what the GIC has pending; wakes are the run loop's business.
+    fn take_interrupts(&self) {
+        let Some(gic) = &self.gic else { return };
+        while let Some(id) = gic.take() {
+            if Some(id) == self.timer_irq {
+                // Level-triggered: quiet until the next deadline is set.
+                self.timer.set(None);
+            } else if Some(id) == self.uart_irq {
+                self.uart_fired.set(true);
+            }
+            gic.done(id);
+        }
+    }
+}
+
+/// Puts a page of Xen's at `at`. 0 if it did.
+fn add_to_physmap(space: u32, index: u64, at: u64) -> isize {
+    #[repr(C)]
+    struct Add {
+        domid: u16,
+        size: u16,
+        space: u32,
+        idx: u64,
+        gpfn: u64,
+    }
+    let op = Add { domid: DOMID_SELF, size: 0, space, idx: index, gpfn: at >> 12 };
+    // SAFETY: `struct xen_add_to_physmap` outlives the call. The page that was at `at` goes; the callers name
+    // pages that hold nothing.
+    unsafe { hypercall::xen(MEMORY_OP, [XENMEM_ADD_TO_PHYSMAP, &raw const op as usize, 0, 0, 0]) }
+}
+
+// SAFETY: the map is the identity; grant frames, shared pages and windows lie outside the RAM that Rust's
+// allocator was given, are Normal write-back inner shareable, and are never unmapped.
+unsafe impl Platform for ArmCpu {
+    unsafe fn hypercall(&self, nr: usize, args: [usize; 5]) -> isize {
+        // SAFETY: the caller's promise.
+        unsafe { hypercall::xen(nr, args) }
+    }
+
+    fn frame_of(&self, va: NonNull<u8>) -> Gfn {
+        Gfn(va.addr().get() as u64 >> 12)
+    }
+
+    fn map_frame(&self, frame: Gfn) -> Option<NonNull<u8>> {
+        let page = Region { base: frame.0.checked_mul(PAGE_SIZE as u64)?, size: PAGE_SIZE as u64 };
+        let ours = |r: &Region| (r.base..r.end()).contains(&page.base);
+        if page.base == 0 || self.ram.iter().any(ours) || (image::start()..image::end()).contains(&page.base) {
+            return None;
+        }
+        if early::ring_page() == Some(page) {
+            return NonNull::new(ptr::with_exposed_provenance_mut(page.base as usize));
+        }
+        self.map(page)
+    }
+
+    fn grant_entries(&self, at_least: usize) -> &[GrantEntry] {
+        let room = self.grants.size as usize / PAGE_SIZE;
+        while self.grant_frames.get() * ENTRIES_PER_FRAME < at_least && self.grant_frames.get() < room {
+            let n = self.grant_frames.get() as u64;
+            let frame = Region { base: self.grants.base + n * PAGE_SIZE as u64, size: PAGE_SIZE as u64 };
+            if add_to_physmap(XENMAPSPACE_GRANT_TABLE, n, frame.base) != 0 || self.map(frame).is_none() {
+                break;
+            }
+            self.grant_frames.set(n as usize + 1);
+        }
+        let entries = self.grant_frames.get() * ENTRIES_PER_FRAME;
+        if entries == 0 {
+            return &[];
+        }
+        // SAFETY: that many frames of the grant table are mapped there, one after the other, for good.
+        unsafe { core::slice::from_raw_parts(ptr::with_exposed_provenance(self.grants.base as usize), entries) }
+    }
+
+    fn window(&self, pages: usize) -> Option<Window> {
+        let size = (pages as u64).checked_mul(PAGE_SIZE as u64).filter(|s| *s > 0)?;
+        let mut windows = self.windows.borrow_mut();
+        let at = match windows.free.iter().position(|r| r.size >= size) {
+            Some(at) => at,
+            None => {
+                let wanted = size.next_multiple_of(BLOCK);
+                let block = windows.unmapped.iter_mut().find_map(|r| {
+                    let base = r.base.next_multiple_of(BLOCK);
+                    let end = base.checked_add(wanted).filter(|end| *end <= r.end())?;
+                    *r = Region { base: end, size: r.end() - end };
+                    Some(Region { base, size: wanted })
+                })?;
+                self.map(block)?;
+                windows.free.push(block);
+                windows.free.len() - 1
+            }
+        };
+        let base = windows.free[at].base;
+        match windows.free[at].size - size {
+            0 => drop(windows.free.swap_remove(at)),
+            rest => windows.free[at] = Region { base: base + size, size: rest },
+        }
+        let va = NonNull::new(ptr::with_exposed_provenance_mut(base as usize))?;
+        Some(Window { va, host_addr: base, pages })
+    }
+
+    fn release_window(&self, window: Window) {
+        let size = (window.pages * PAGE_SIZE) as u64;
+        self.windows.borrow_mut().free.push(Region { base: window.host_addr, size });
+    }
+
+    fn shared(&self) -> Option<Shared<'_>> {
+        let shared = self.shared?;
+        Some(Shared { vcpu: self.vcpu?, pending: &shared.pending, mask: &shared.mask, wall: &shared.wall })
+    }
+
+    fn idle(&self, deadline_ns: Option<u64>) {
+        if self.vcpu.is_some_and(|v| v.upcall_pending.load(Ordering::Acquire) != 0) {
+            return;
+        }
+        if self.gic.is_none() || (deadline_ns.is_some() && self.timer_irq.is_none()) {
+            // Nothing would end a wait.
+            asm::nop();
+            return;
+        }
+        self.timer.set(deadline_ns);
+        barrier::dsb(barrier::SY);
+        asm::wfi();
+        self.take_interrupts();
+    }
+
+    fn now_ns(&self) -> u64 {
+        self.timer.now_ns()
+    }
+}
