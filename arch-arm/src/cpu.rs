@@ -80,7 +80,11 @@ struct Windows {
 impl ArmCpu {
     /// Switches to the final map, gives `ram` to the allocator, and turns on what the machine has. Parts of
     /// `ram` that could not be mapped are passed to `skipped`.
-    pub fn new(info: &BootInfo<'_>, ram: &[Region], mut skipped: impl FnMut(Region)) -> Result<Self, ArmError> {
+    pub fn new(
+        info: &BootInfo<'_>,
+        ram: &[Region],
+        mut skipped: impl FnMut(Region),
+    ) -> Result<Self, ArmError> {
         if let Some(conduit) = info.psci {
             early::set_conduit(conduit);
         }
@@ -146,9 +150,8 @@ impl ArmCpu {
         unsafe { ptr::with_exposed_provenance_mut::<u8>(at as usize).write_bytes(0, PAGE_SIZE) };
         let op = Register { mfn: at >> 12, offset: 0, reserved: 0 };
         // SAFETY: `struct vcpu_register_vcpu_info` outlives the call; the page it names is given up to Xen.
-        let rc = unsafe {
-            hypercall::xen(VCPU_OP, [VCPUOP_REGISTER_VCPU_INFO, 0, &raw const op as usize, 0, 0])
-        };
+        let rc =
+            unsafe { hypercall::xen(VCPU_OP, [VCPUOP_REGISTER_VCPU_INFO, 0, &raw const op as usize, 0, 0]) };
         self.vcpu = Some(match rc {
             // SAFETY: registered just now, for as long as the domain lives.
             0 => unsafe { &*ptr::with_exposed_provenance(at as usize) },
@@ -229,7 +232,8 @@ unsafe impl Platform for ArmCpu {
     fn map_frame(&self, frame: Gfn) -> Option<NonNull<u8>> {
         let page = Region { base: frame.0.checked_mul(PAGE_SIZE as u64)?, size: PAGE_SIZE as u64 };
         let ours = |r: &Region| (r.base..r.end()).contains(&page.base);
-        if page.base == 0 || self.ram.iter().any(ours) || (image::start()..image::end()).contains(&page.base) {
+        if page.base == 0 || self.ram.iter().any(ours) || (image::start()..image::end()).contains(&page.base)
+        {
             return None;
         }
         if early::ring_page() == Some(page) {
@@ -253,7 +257,9 @@ unsafe impl Platform for ArmCpu {
             return &[];
         }
         // SAFETY: that many frames of the grant table are mapped there, one after the other, for good.
-        unsafe { core::slice::from_raw_parts(ptr::with_exposed_provenance(self.grants.base as usize), entries) }
+        unsafe {
+            core::slice::from_raw_parts(ptr::with_exposed_provenance(self.grants.base as usize), entries)
+        }
     }
 
     fn window(&self, pages: usize) -> Option<Window> {

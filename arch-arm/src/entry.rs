@@ -9,6 +9,7 @@
 //! | x20 | XENVER_version, negative without Xen |
 //! | x21 | exception level at entry |
 //! | x22 | image base |
+//! | x24 | the virtual counter |
 
 use core::arch::global_asm;
 
@@ -27,6 +28,7 @@ _start:
     .long   0
 
 1:  mov     x19, x0
+    mrs     x24, cntvct_el0
     adr     x22, _start
     adr     x1, early_vectors
     mrs     x21, CurrentEL
@@ -171,6 +173,7 @@ _start:
     mov     x1, x22
     mov     x2, x20
     mov     x3, x21
+    mov     x4, x24
     bl      {rust}
     b       .
 

@@ -36,8 +36,12 @@ pub fn psci(conduit: Conduit, function: u32) {
     // SAFETY: neither function has arguments or touches memory of a machine that goes on.
     unsafe {
         match conduit {
-            Conduit::Hvc => asm!("hvc #0", inout("x0") function as u64 => _, out("x1") _, out("x2") _, out("x3") _),
-            Conduit::Smc => asm!("smc #0", inout("x0") function as u64 => _, out("x1") _, out("x2") _, out("x3") _),
+            Conduit::Hvc => {
+                asm!("hvc #0", inout("x0") function as u64 => _, out("x1") _, out("x2") _, out("x3") _)
+            }
+            Conduit::Smc => {
+                asm!("smc #0", inout("x0") function as u64 => _, out("x1") _, out("x2") _, out("x3") _)
+            }
         }
     }
 }

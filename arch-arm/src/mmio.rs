@@ -22,7 +22,10 @@ impl Mmio {
 
     fn address(&self, offset: usize, bytes: usize) -> usize {
         let (offset, bytes) = (offset as u64, bytes as u64);
-        assert!(offset % bytes == 0 && offset + bytes <= self.0.size, "register {offset:#x} is not in this device");
+        assert!(
+            offset % bytes == 0 && offset + bytes <= self.0.size,
+            "register {offset:#x} is not in this device"
+        );
         (self.0.base + offset) as usize
     }
 
@@ -57,6 +60,8 @@ impl Mmio {
     /// Writes the 8-bit register at `offset`.
     pub fn write8(&self, offset: usize, value: u8) {
         // SAFETY: in the region that `new` was promised.
-        unsafe { asm!("strb {:w}, [{}]", in(reg) u32::from(value), in(reg) self.address(offset, 1), options(nostack)) };
+        unsafe {
+            asm!("strb {:w}, [{}]", in(reg) u32::from(value), in(reg) self.address(offset, 1), options(nostack))
+        };
     }
 }

@@ -15,6 +15,8 @@ pub struct Boot {
     pub xen: Option<(u16, u16)>,
     /// Exception level at entry: 1 under a hypervisor.
     pub entry_level: u8,
+    /// The counter at the first instruction, in ticks.
+    pub entered_ticks: u64,
     _private: (),
 }
 
@@ -24,12 +26,19 @@ unsafe extern "Rust" {
 }
 
 /// Called once, by entry.rs.
-pub(crate) unsafe extern "C" fn start(dtb: usize, base: u64, xen_version: i64, entry_level: u8) -> ! {
+pub(crate) unsafe extern "C" fn start(
+    dtb: usize,
+    base: u64,
+    xen_version: i64,
+    entry_level: u8,
+    entered_ticks: u64,
+) -> ! {
     let xen = (xen_version > 0).then_some(((xen_version >> 16) as u16, xen_version as u16));
     early::init(xen.is_some());
     // SAFETY: entry.rs mapped the GiB at `dtb` and two more MiB, if below 512 GiB; nobody writes there.
     let dtb = unsafe { blob(dtb) };
-    __fata_main(Boot { dtb, image: Region { base, size: image::size() }, xen, entry_level, _private: () })
+    let image = Region { base, size: image::size() };
+    __fata_main(Boot { dtb, image, xen, entry_level, entered_ticks, _private: () })
 }
 
 /// The largest device tree the boot protocol allows.

@@ -125,7 +125,9 @@ impl Tables {
     pub fn lookup(&self, at: u64) -> Option<Rights> {
         let (table, index, _) = self.find(at)?;
         let entry = self.pool[table].0[index] & !(ADDRESS | TABLE);
-        [Rights::Execute, Rights::Read, Rights::ReadWrite, Rights::Device].into_iter().find(|r| r.bits() == entry)
+        [Rights::Execute, Rights::Read, Rights::ReadWrite, Rights::Device]
+            .into_iter()
+            .find(|r| r.bits() == entry)
     }
 
     /// The valid leaf entry for `at`: table, index, level.

@@ -1,7 +1,9 @@
 //! The generic timer's virtual counter (DDI 0487, D12).
 
 use aarch64_cpu::asm::barrier;
-use aarch64_cpu::registers::{CNTFRQ_EL0, CNTV_CTL_EL0, CNTV_CVAL_EL0, CNTVCT_EL0, Readable as _, Writeable as _};
+use aarch64_cpu::registers::{
+    CNTFRQ_EL0, CNTV_CTL_EL0, CNTV_CVAL_EL0, CNTVCT_EL0, Readable as _, Writeable as _,
+};
 
 const NS_PER_S: u64 = 1_000_000_000;
 /// What a counter that does not tell its frequency is taken to run at: the architecture's from ARMv8.6 on.
