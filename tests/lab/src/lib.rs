@@ -1,1 +1,14 @@
 //! Real Xen in QEMU: packages, machines, snapshots, test cases.
+#![forbid(unsafe_code)]
+
+mod apt;
+mod lab;
+mod parts;
+mod progress;
+mod sources;
+mod tool;
+
+pub use apt::Host;
+pub use lab::Lab;
+pub use parts::{Qemu, XenParts, XenVersion};
+pub use progress::{Progress, Step};
