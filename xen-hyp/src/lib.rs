@@ -1,5 +1,31 @@
 //! The Xen ABI and the Platform seam.
+//!
+//! [`platform`] is the seam; everything else here runs unchanged on Xen and in the simulator. [`Xen`] is one
+//! domain's view of its hypervisor, [`Channel`] one end of an event channel, and [`SharedMem`] memory that
+//! somebody else may be changing.
 #![cfg_attr(not(test), no_std)]
 #![allow(unsafe_code, reason = "below the wall: hypercalls and memory shared with Xen")]
 
+extern crate alloc;
+
+pub mod abi;
+mod clock;
+mod control;
+mod error;
+mod event;
+mod info;
+pub mod mem;
+mod param;
 pub mod platform;
+mod signal;
+mod xen;
+
+pub use control::Reason;
+pub use error::XenError;
+pub use event::{Channel, EventTotals, PortInfo, PortStatus, Virq};
+pub use info::{Features, Version};
+pub use mem::{SharedMem, SharedPage};
+pub use param::{HvmParam, Reserved};
+pub use platform::{Gfn, PAGE_SIZE, Platform};
+pub use signal::{After, Seen, Signal};
+pub use xen::{DomId, Port, Xen};

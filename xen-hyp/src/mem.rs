@@ -1,0 +1,268 @@
+//! Memory that somebody else may be changing.
+//!
+//! There is no way to get a `&[u8]` to it: bytes are copied in and out, each exactly once, and counters are
+//! atomics. Offsets come from the caller's own layout, not from the memory, so one that is out of bounds is a
+//! bug of the caller and panics.
+
+use crate::platform::{Gfn, PAGE_SIZE, Platform};
+use crate::xen::Xen;
+use alloc::rc::Rc;
+use core::fmt;
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU32, Ordering, fence};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+/// Memory shared with Xen or with another domain.
+pub trait SharedMem {
+    /// Its length in bytes.
+    fn size(&self) -> usize;
+
+    /// Reads a word; what the peer wrote before it stored this value is then visible (acquire).
+    fn load(&self, offset: usize) -> u32;
+
+    /// Writes a word; a peer that sees it sees also what we wrote before (release).
+    fn store(&self, offset: usize, value: u32);
+
+    /// Copies bytes in, reading each once.
+    fn copy_in(&self, offset: usize, into: &mut [u8]);
+
+    /// Copies bytes out.
+    fn copy_out(&self, offset: usize, from: &[u8]);
+
+    /// Orders our stores before our later loads, which `load` and `store` do not do: between publishing an
+    /// index and looking whether the peer still waits for it.
+    fn fence(&self) {
+        fence(Ordering::SeqCst);
+    }
+
+    /// Copies a value in.
+    fn read<T: FromBytes + IntoBytes>(&self, offset: usize) -> T
+    where
+        Self: Sized,
+    {
+        let mut value = T::new_zeroed();
+        self.copy_in(offset, value.as_mut_bytes());
+        value
+    }
+
+    /// Copies a value out.
+    fn write<T: IntoBytes + Immutable>(&self, offset: usize, value: &T)
+    where
+        Self: Sized,
+    {
+        self.copy_out(offset, value.as_bytes());
+    }
+}
+
+impl<M: SharedMem + ?Sized> SharedMem for Rc<M> {
+    fn size(&self) -> usize {
+        (**self).size()
+    }
+    fn load(&self, offset: usize) -> u32 {
+        (**self).load(offset)
+    }
+    fn store(&self, offset: usize, value: u32) {
+        (**self).store(offset, value);
+    }
+    fn copy_in(&self, offset: usize, into: &mut [u8]) {
+        (**self).copy_in(offset, into);
+    }
+    fn copy_out(&self, offset: usize, from: &[u8]) {
+        (**self).copy_out(offset, from);
+    }
+    fn fence(&self) {
+        (**self).fence();
+    }
+}
+
+/// A page that Xen or the toolstack set aside for this domain to share with a backend.
+pub struct SharedPage<P: Platform> {
+    region: Region,
+    /// The mapping lasts as long as the platform.
+    _xen: Rc<Xen<P>>,
+}
+
+impl<P: Platform> SharedPage<P> {
+    pub(crate) fn map(xen: &Rc<Xen<P>>, frame: Gfn) -> Option<Self> {
+        let base = xen.platform().map_frame(frame)?;
+        // SAFETY: `map_frame` returns a page that stays valid as long as the platform, which `_xen` keeps, and
+        // that is no ordinary Rust memory.
+        let region = unsafe { Region::new(base, PAGE_SIZE) };
+        Some(Self { region, _xen: xen.clone() })
+    }
+}
+
+impl<P: Platform> SharedMem for SharedPage<P> {
+    fn size(&self) -> usize {
+        self.region.size()
+    }
+    fn load(&self, offset: usize) -> u32 {
+        self.region.load(offset)
+    }
+    fn store(&self, offset: usize, value: u32) {
+        self.region.store(offset, value);
+    }
+    fn copy_in(&self, offset: usize, into: &mut [u8]) {
+        self.region.copy_in(offset, into);
+    }
+    fn copy_out(&self, offset: usize, from: &[u8]) {
+        self.region.copy_out(offset, from);
+    }
+}
+
+impl<P: Platform> fmt::Debug for SharedPage<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.region.fmt(f)
+    }
+}
+
+/// The bounds of shared memory, and all raw access to it.
+#[derive(Debug)]
+pub struct Region {
+    base: NonNull<u8>,
+    size: usize,
+}
+
+/// Volatile accesses are made in units of this many bytes where alignment allows.
+const UNIT: usize = size_of::<u64>();
+
+impl Region {
+    /// Describes the `size` bytes from `base`.
+    ///
+    /// # Safety
+    ///
+    /// They must be valid for reads and writes for as long as the value lives, initialised, and never reached
+    /// through a reference. `base` must be aligned to 8 bytes.
+    pub const unsafe fn new(base: NonNull<u8>, size: usize) -> Self {
+        Self { base, size }
+    }
+
+    /// The address of `len` bytes at `offset`.
+    fn at(&self, offset: usize, len: usize) -> *mut u8 {
+        assert!(offset <= self.size && len <= self.size - offset, "access outside of shared memory");
+        self.base.as_ptr().wrapping_add(offset)
+    }
+
+    fn word(&self, offset: usize) -> &AtomicU32 {
+        assert!(offset.is_multiple_of(align_of::<AtomicU32>()), "unaligned word in shared memory");
+        // SAFETY: in bounds and aligned, both just checked; valid by `new`'s contract.
+        unsafe { AtomicU32::from_ptr(self.at(offset, size_of::<u32>()).cast()) }
+    }
+}
+
+impl SharedMem for Region {
+    fn size(&self) -> usize {
+        self.size
+    }
+
+    fn load(&self, offset: usize) -> u32 {
+        self.word(offset).load(Ordering::Acquire)
+    }
+
+    fn store(&self, offset: usize, value: u32) {
+        self.word(offset).store(value, Ordering::Release);
+    }
+
+    fn copy_in(&self, offset: usize, into: &mut [u8]) {
+        let from = self.at(offset, into.len());
+        let head = from.align_offset(UNIT).min(into.len());
+        let (bytes, rest) = into.split_at_mut(head);
+        copy_in_bytes(from, bytes);
+        let mut from = from.wrapping_add(head);
+        let (units, bytes) = rest.as_chunks_mut::<UNIT>();
+        for unit in units {
+            // SAFETY: in bounds, which `at` checked for all of `into`, and aligned after `head` bytes.
+            *unit = unsafe { from.cast::<u64>().read_volatile() }.to_ne_bytes();
+            from = from.wrapping_add(UNIT);
+        }
+        copy_in_bytes(from, bytes);
+    }
+
+    fn copy_out(&self, offset: usize, from: &[u8]) {
+        let to = self.at(offset, from.len());
+        let head = to.align_offset(UNIT).min(from.len());
+        let (bytes, rest) = from.split_at(head);
+        copy_out_bytes(to, bytes);
+        let mut to = to.wrapping_add(head);
+        let (units, bytes) = rest.as_chunks::<UNIT>();
+        for unit in units {
+            // SAFETY: in bounds, which `at` checked for all of `from`, and aligned after `head` bytes.
+            unsafe { to.cast::<u64>().write_volatile(u64::from_ne_bytes(*unit)) };
+            to = to.wrapping_add(UNIT);
+        }
+        copy_out_bytes(to, bytes);
+    }
+}
+
+/// Copies fewer bytes than a unit; `Region::at` must have checked the range.
+fn copy_in_bytes(from: *const u8, into: &mut [u8]) {
+    for (i, byte) in into.iter_mut().enumerate() {
+        // SAFETY: part of a range that `at` has checked.
+        *byte = unsafe { from.wrapping_add(i).read_volatile() };
+    }
+}
+
+/// Copies fewer bytes than a unit; `Region::at` must have checked the range.
+fn copy_out_bytes(to: *mut u8, from: &[u8]) {
+    for (i, byte) in from.iter().enumerate() {
+        // SAFETY: part of a range that `at` has checked.
+        unsafe { to.wrapping_add(i).write_volatile(*byte) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec::Vec;
+
+    /// A region of zeroes and what owns it.
+    fn region(words: usize) -> (Vec<u64>, Region) {
+        let mut memory = vec![0u64; words];
+        let base = NonNull::new(memory.as_mut_ptr().cast()).unwrap();
+        // SAFETY: the vector outlives the region in each test and is not touched meanwhile.
+        (memory, unsafe { Region::new(base, words * 8) })
+    }
+
+    #[test]
+    fn copies_are_exact_at_every_alignment_and_length() {
+        let (_memory, region) = region(8);
+        let pattern: Vec<u8> = (1..=64).collect();
+        for offset in 0..24 {
+            for len in 0..=40 {
+                region.copy_out(0, &[0xee; 64]);
+                region.copy_out(offset, &pattern[..len]);
+                let mut all = [0; 64];
+                region.copy_in(0, &mut all);
+                assert!(all[..offset].iter().chain(&all[offset + len..]).all(|&b| b == 0xee));
+                assert_eq!(all[offset..offset + len], pattern[..len]);
+                let mut part = vec![0; len];
+                region.copy_in(offset, &mut part);
+                assert_eq!(part, pattern[..len]);
+            }
+        }
+    }
+
+    #[test]
+    fn values_and_words_agree() {
+        let (_memory, region) = region(2);
+        region.write(4, &0x1234_5678u32);
+        assert_eq!(region.load(4), 0x1234_5678);
+        region.store(8, 7);
+        assert_eq!(region.read::<u32>(8), 7);
+        assert_eq!(region.read::<u8>(8), 7);
+    }
+
+    #[test]
+    #[should_panic(expected = "outside of shared memory")]
+    fn an_offset_past_the_end_is_refused() {
+        let (_memory, region) = region(1);
+        region.copy_in(usize::MAX, &mut [0; 2]);
+    }
+
+    #[test]
+    #[should_panic(expected = "unaligned")]
+    fn an_unaligned_word_is_refused() {
+        let (_memory, region) = region(1);
+        region.load(2);
+    }
+}
