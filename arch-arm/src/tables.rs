@@ -104,7 +104,7 @@ impl Tables {
     /// live tree that is [`MapError::Mapped`].
     pub fn map(&mut self, region: Region, rights: Rights) -> Result<(), MapError> {
         let end = region.base.checked_add(region.size).ok_or(MapError::Range)?;
-        if region.size == 0 || (region.base | end) % PAGE != 0 || end > 1 << ADDRESS_BITS {
+        if region.size == 0 || !(region.base | end).is_multiple_of(PAGE) || end > 1 << ADDRESS_BITS {
             return Err(MapError::Range);
         }
         let mut at = region.base;
@@ -158,7 +158,7 @@ impl Tables {
             let entry = self.pool[table].0[index];
             let size = 1u64 << shift(level);
             let is_table = level < 3 && entry & (VALID | TABLE) == VALID | TABLE;
-            if !is_table && at % size == 0 && end - at >= size {
+            if !is_table && at.is_multiple_of(size) && end - at >= size {
                 if self.live && entry & VALID != 0 {
                     return Err(MapError::Mapped);
                 }
@@ -183,7 +183,7 @@ impl Tables {
         if block & VALID != 0 {
             let kind = if level + 1 == 3 { TABLE } else { 0 };
             for (i, entry) in self.pool[new].0.iter_mut().enumerate() {
-                *entry = block + ((i as u64) << shift(level + 1)) | kind;
+                *entry = (block + ((i as u64) << shift(level + 1))) | kind;
             }
         }
         self.pool[table].0[index] = &raw const self.pool[new] as u64 | TABLE | VALID;

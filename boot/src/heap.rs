@@ -82,7 +82,7 @@ impl Default for Memory {
 
 /// Whether `layout` is for whole pages.
 const fn is_pages(layout: &Layout) -> bool {
-    layout.align() == PAGE && layout.size() % PAGE == 0
+    layout.align() == PAGE && layout.size().is_multiple_of(PAGE)
 }
 
 impl Inner {

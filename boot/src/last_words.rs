@@ -33,8 +33,11 @@ impl Write for Console {
     }
 }
 
+/// Something that prints the callers.
+pub type Callers<'a> = &'a dyn Fn(&mut dyn Write);
+
 /// Prints what went wrong, the last events and the callers, and ends the domain.
-pub fn die(what: fmt::Arguments<'_>, callers: Option<&dyn Fn(&mut dyn Write)>) -> ! {
+pub fn die(what: fmt::Arguments<'_>, callers: Option<Callers<'_>>) -> ! {
     use core::sync::atomic::{AtomicU32, Ordering};
     static DEPTH: AtomicU32 = AtomicU32::new(0);
     // Reporting may itself fail: say less each time.

@@ -1,7 +1,7 @@
 //! The final map: what the device tree and the linker script say, and nothing else.
 
-use crate::early;
-use crate::start::image;
+use super::early;
+use super::start::image;
 use crate::tables::{MapError, Rights, Table, Tables};
 use aarch64_cpu::asm::barrier;
 use aarch64_cpu::registers::{SCTLR_EL1, TTBR0_EL1, Writeable as _};

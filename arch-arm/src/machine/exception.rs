@@ -3,7 +3,7 @@
 //! Interrupts stay masked for good (the run loop polls the GIC), so what arrives here is a fault. Code runs
 //! on SP_EL0; an exception switches to SP_EL1, a stack of its own, so that a stack overflow can be reported.
 
-use crate::start::image;
+use super::start::image;
 use crate::syndrome::Syndrome;
 use core::arch::{asm, global_asm};
 use core::fmt::{self, Write};
@@ -61,7 +61,7 @@ give_up:
     bl      {crash}
 "#,
     report = sym report,
-    crash = sym crate::early::crash,
+    crash = sym super::early::crash,
 );
 
 /// The registers as they were, in the order the vector stores them.
@@ -151,7 +151,7 @@ pub(crate) fn backtrace_here(out: &mut dyn Write) {
 /// Follows frame records (AAPCS64, 6.4.6: x29 points to the caller's x29 and x30) up the stacks we own.
 fn walk(out: &mut dyn Write, n: &mut u32, mut fp: u64) {
     const MOST: u32 = 32;
-    while *n < MOST && fp % 16 == 0 && fp >= image::stack_bottom() && fp < image::end() - 16 {
+    while *n < MOST && fp.is_multiple_of(16) && fp >= image::stack_bottom() && fp < image::end() - 16 {
         let record = core::ptr::with_exposed_provenance::<[u64; 2]>(fp as usize);
         // SAFETY: aligned, and inside the stacks, which are always mapped; read as a copy that may be garbage.
         let [up, back] = unsafe { *record };

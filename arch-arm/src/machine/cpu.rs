@@ -1,11 +1,11 @@
 //! The machine as the rest of the system sees it: `Platform` for a 64-bit ARM guest of Xen.
 
-use crate::gic::Gic;
-use crate::mmio::Mmio;
-use crate::start::image;
+use super::gic::Gic;
+use super::mmio::Mmio;
+use super::start::image;
+use super::timer::Timer;
+use super::{early, hypercall, mmu};
 use crate::tables::{MapError, Rights, Tables};
-use crate::timer::Timer;
-use crate::{early, hypercall, mmu};
 use aarch64_cpu::asm::{self, barrier};
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
@@ -121,7 +121,7 @@ impl ArmCpu {
             shared: None,
             vcpu: None,
             ram: usable,
-            grants: info.hypervisor.as_ref().map_or(Region::default(), |h| h.grants),
+            grants: info.hypervisor.as_ref().map(|h| h.grants).unwrap_or_default(),
             grant_frames: Cell::new(0),
             windows: RefCell::new(Windows {
                 unmapped: info.hypervisor.iter().flat_map(|h| h.extended.iter().copied()).collect(),

@@ -33,15 +33,15 @@ pub const PSCI_SYSTEM_RESET: u32 = 0x8400_0009;
 
 /// Asks the firmware, or whoever plays it, to stop or restart the machine. Returns if it does not know how.
 pub fn psci(conduit: Conduit, function: u32) {
-    // SAFETY: neither function has arguments or touches memory of a machine that goes on.
-    unsafe {
-        match conduit {
-            Conduit::Hvc => {
-                asm!("hvc #0", inout("x0") function as u64 => _, out("x1") _, out("x2") _, out("x3") _)
-            }
-            Conduit::Smc => {
-                asm!("smc #0", inout("x0") function as u64 => _, out("x1") _, out("x2") _, out("x3") _)
-            }
-        }
+    let function = u64::from(function);
+    match conduit {
+        // SAFETY: neither function has arguments or touches memory of a machine that goes on.
+        Conduit::Hvc => unsafe {
+            asm!("hvc #0", inout("x0") function => _, out("x1") _, out("x2") _, out("x3") _);
+        },
+        // SAFETY: as above.
+        Conduit::Smc => unsafe {
+            asm!("smc #0", inout("x0") function => _, out("x1") _, out("x2") _, out("x3") _);
+        },
     }
 }

@@ -3,7 +3,7 @@
 //! Interrupts stay masked in PSTATE; a pending one still ends `wfi`. So all this needs is: let the few
 //! interrupts we use through, and take what is there.
 
-use crate::mmio::Mmio;
+use super::mmio::Mmio;
 use core::arch::asm;
 use fata_boot::info::{self, IntId};
 

@@ -1,11 +1,12 @@
 //! The first Rust: what entry.rs knows, made into a [`Boot`], and on to the image's `main`.
 
-use crate::early;
+use super::early;
 use core::ptr;
 use fata_boot::info::Region;
 
 /// What there is to know before the device tree has been read.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Boot {
     /// The bytes `x0` pointed to, as many as their own header claims, unchecked; empty if that made no sense.
     pub dtb: &'static [u8],
@@ -17,7 +18,6 @@ pub struct Boot {
     pub entry_level: u8,
     /// The counter at the first instruction, in ticks.
     pub entered_ticks: u64,
-    _private: (),
 }
 
 unsafe extern "Rust" {
@@ -38,7 +38,7 @@ pub(crate) unsafe extern "C" fn start(
     // SAFETY: entry.rs mapped the GiB at `dtb` and two more MiB, if below 512 GiB; nobody writes there.
     let dtb = unsafe { blob(dtb) };
     let image = Region { base, size: image::size() };
-    __fata_main(Boot { dtb, image, xen, entry_level, entered_ticks, _private: () })
+    __fata_main(Boot { dtb, image, xen, entry_level, entered_ticks })
 }
 
 /// The largest device tree the boot protocol allows.
@@ -49,7 +49,7 @@ const MAX_DTB: usize = 2 << 20;
 /// If `at` looks like the address of a device tree, [`MAX_DTB`] bytes there are mapped and do not change.
 unsafe fn blob(at: usize) -> &'static [u8] {
     const MAGIC: u32 = 0xd00d_feed;
-    if at == 0 || at % 8 != 0 || at >> crate::tables::ADDRESS_BITS != 0 {
+    if at == 0 || !at.is_multiple_of(8) || at >> crate::tables::ADDRESS_BITS != 0 {
         return &[];
     }
     let header = ptr::with_exposed_provenance::<[u32; 2]>(at);

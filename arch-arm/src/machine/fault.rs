@@ -1,6 +1,6 @@
 //! Faults on purpose, so that a user and the tests can see what a crash looks like.
 
-use crate::start::image;
+use super::start::image;
 use core::arch::asm;
 
 /// Reads the null page, which is not mapped.

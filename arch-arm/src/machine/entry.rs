@@ -230,5 +230,5 @@ early_vectors:
 _early_table:
     .skip   4096
 "#,
-    rust = sym crate::start::start,
+    rust = sym super::start::start,
 );

@@ -3,8 +3,8 @@
 //! It writes where somebody will read: to the PV ring if the toolstack gave us one, else through Xen
 //! (`CONSOLEIO_write`, which Xen grants every dom0less domain), else to a serial port.
 
-use crate::hypercall;
-use crate::mmio::Mmio;
+use super::hypercall;
+use super::mmio::Mmio;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering, fence};
 use fata_boot::info::{Conduit, Region, Uart, UartKind};
 use fata_boot::last_words::LastWords;
@@ -98,7 +98,7 @@ impl LastWords for Early {
         write(bytes);
     }
     fn backtrace(&self, out: &mut dyn core::fmt::Write) {
-        crate::exception::backtrace_here(out);
+        super::exception::backtrace_here(out);
     }
     fn crash(&self) -> ! {
         crash()

@@ -1,0 +1,16 @@
+//! The machine itself.
+
+mod cpu;
+pub mod early;
+mod entry;
+mod exception;
+pub mod fault;
+mod gic;
+pub mod hypercall;
+pub mod mmio;
+mod mmu;
+mod start;
+mod timer;
+
+pub use cpu::{ArmCpu, ArmError};
+pub use start::{Boot, image};
