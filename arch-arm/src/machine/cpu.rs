@@ -236,10 +236,13 @@ unsafe impl Platform for ArmCpu {
         {
             return None;
         }
-        if early::ring_page() == Some(page) {
-            return NonNull::new(ptr::with_exposed_provenance_mut(page.base as usize));
+        // A frame may be asked for again, by a driver that starts over.
+        let mapped = self.tables.borrow().lookup(page.base);
+        match mapped {
+            Some(Rights::ReadWrite) => NonNull::new(ptr::with_exposed_provenance_mut(page.base as usize)),
+            Some(_) => None,
+            None => self.map(page),
         }
-        self.map(page)
     }
 
     fn grant_entries(&self, at_least: usize) -> &[GrantEntry] {
