@@ -73,7 +73,7 @@ impl Line {
     /// One character to the right, marks drawn over it included.
     pub fn right(&self) -> usize {
         let next = self.after().char_indices().skip(1).find(|&(_, c)| width::of_char(c) > 0);
-        next.map_or(self.end(), |(at, _)| self.at + at)
+        next.map_or(self.text.len(), |(at, _)| self.at + at)
     }
 
     /// The start of the word the cursor is in or behind.

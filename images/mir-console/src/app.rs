@@ -1,0 +1,222 @@
+//! The application: greets, tells what it found, and does what it is told.
+
+use crate::commands;
+use crate::crash::Crash;
+use crate::crc::Crc32;
+use crate::editor::Editor;
+use crate::ink::Ink;
+use crate::machine::Machine;
+use crate::options::Options;
+use crate::report::Report;
+use crate::terminal::{Gone, Terminal};
+use alloc::rc::Rc;
+use alloc::string::String;
+use core::fmt;
+use core::time::Duration;
+use embedded_io_async::{Read, Write};
+use fata_rt::Rt;
+use xen_hyp::{Platform, Xen};
+
+/// What is to become of the domain. All output has been taken by the console when `app` returns it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// It has done its work.
+    Poweroff,
+    /// It is to start again.
+    Reboot,
+}
+
+const PROMPT: &str = "fata> ";
+
+/// Runs until told to exit, or until there is no console any more.
+pub async fn app<P: Platform, C: Read + Write>(
+    rt: Rt,
+    xen: Rc<Xen<P>>,
+    console: C,
+    machine: Machine<'_>,
+) -> Result<Exit, Gone> {
+    let options = Options::parse(machine.info.cmdline);
+    let mut app = App {
+        terminal: Terminal::new(console),
+        editor: Editor::default(),
+        ink: Ink(options.colours),
+        rt,
+        xen,
+        machine,
+    };
+    let exit = app.run(options).await?;
+    app.terminal.flush().await?;
+    Ok(exit)
+}
+
+struct App<'a, P: Platform, C> {
+    terminal: Terminal<C>,
+    editor: Editor,
+    ink: Ink,
+    rt: Rt,
+    xen: Rc<Xen<P>>,
+    machine: Machine<'a>,
+}
+
+impl<P: Platform, C: Read + Write> App<'_, P, C> {
+    async fn run(&mut self, options: Options<'_>) -> Result<Exit, Gone> {
+        if options.greet {
+            self.greet().await?;
+        }
+        if options.table {
+            self.report(|r, out| r.found(out)).await?;
+        }
+        for command in options.exec.into_iter().flat_map(|commands| commands.split(';')) {
+            let (on, off) = (self.ink.green(), self.ink.off());
+            self.terminal.print(&|out| writeln!(out, "{on}{PROMPT}{off}{}", command.trim())).await?;
+            if let Some(exit) = self.command(command).await? {
+                return Ok(exit);
+            }
+        }
+        match options.exit {
+            Some(exit) => Ok(exit),
+            None => self.converse().await,
+        }
+    }
+
+    /// Four lines, one a second.
+    async fn greet(&mut self) -> Result<(), Gone> {
+        let lines = [
+            (self.ink.red(), "Fata Morgana: a castle in the air above the strait,"),
+            (self.ink.yellow(), "seen by all who pass, and with nothing underneath."),
+            (self.ink.green(), "Nothing but Xen, that is: this castle is one image of Rust."),
+            (self.ink.cyan(), "Hello, world."),
+        ];
+        for (i, (on, line)) in lines.into_iter().enumerate() {
+            if i > 0 {
+                self.rt.sleep(Duration::from_secs(1)).await;
+            }
+            let off = self.ink.off();
+            self.terminal.print(&|out| writeln!(out, "{on}{line}{off}")).await?;
+        }
+        self.terminal.say("\n").await
+    }
+
+    /// Reads commands and runs them.
+    async fn converse(&mut self) -> Result<Exit, Gone> {
+        self.terminal.say("Type help to see what this console can do.\n").await?;
+        loop {
+            let line = self.line().await?;
+            if let Some(exit) = self.command(&line).await? {
+                return Ok(exit);
+            }
+        }
+    }
+
+    async fn line(&mut self) -> Result<String, Gone> {
+        let mut out = String::new();
+        self.editor.prompt(self.ink.green(), PROMPT, self.ink.off(), &mut out);
+        loop {
+            self.terminal.say(&out).await?;
+            out.clear();
+            let fed = self.editor.feed(self.terminal.read().await?, &commands::words, &mut out);
+            self.terminal.used(fed.used);
+            if let Some(line) = fed.line {
+                self.terminal.say(&out).await?;
+                return Ok(line);
+            }
+        }
+    }
+
+    /// Runs one command; gives an exit if that was one.
+    async fn command(&mut self, line: &str) -> Result<Option<Exit>, Gone> {
+        let line = line.trim();
+        let (name, argument) = line.split_once(' ').unwrap_or((line, ""));
+        let (argument, ink) = (argument.trim(), self.ink);
+        match name {
+            "" => {}
+            "help" => self.terminal.print(&|out| commands::help(argument, ink, out)).await?,
+            "about" => self.report(|r, out| r.about(out)).await?,
+            "mem" => self.report(|r, out| r.mem(out)).await?,
+            "xen" => self.report(|r, out| r.xen(out)).await?,
+            "events" => self.report(|r, out| r.events(out)).await?,
+            "clock" => self.report(|r, out| r.clock(out)).await?,
+            "tasks" => self.report(|r, out| r.tasks(out)).await?,
+            "dt" => {
+                let (dtb, print) = (self.machine.info.dtb, self.machine.print_dt);
+                let path = if argument.is_empty() { "/" } else { argument };
+                self.terminal.print(&|out| print(dtb, path, out)).await?;
+            }
+            "echo" => self.echo(argument).await?,
+            "colours" => self.colours(argument).await?,
+            "crash" => self.crash(argument).await?,
+            "reboot" => return Ok(Some(Exit::Reboot)),
+            "poweroff" => return Ok(Some(Exit::Poweroff)),
+            _ => self.terminal.print(&|out| commands::unknown(name, ink, out)).await?,
+        }
+        Ok(None)
+    }
+
+    async fn report(
+        &mut self,
+        what: fn(&Report<'_, P>, &mut dyn fmt::Write) -> fmt::Result,
+    ) -> Result<(), Gone> {
+        let report = Report { machine: &self.machine, xen: &self.xen, rt: &self.rt, ink: self.ink };
+        self.terminal.print(&|out| what(&report, out)).await
+    }
+
+    async fn echo(&mut self, words: &str) -> Result<(), Gone> {
+        let count = match words.split_once(' ') {
+            Some(("raw", count)) => count.trim().parse::<u64>().ok(),
+            _ => None,
+        };
+        match count {
+            Some(count) => self.echo_raw(count).await,
+            None => self.terminal.print(&|out| writeln!(out, "{words}")).await,
+        }
+    }
+
+    /// Writes the next `count` bytes of input back as they are.
+    async fn echo_raw(&mut self, count: u64) -> Result<(), Gone> {
+        let (on, off) = (self.ink.cyan(), self.ink.off());
+        self.terminal.print(&|out| writeln!(out, "{on}echo: send {count} bytes{off}")).await?;
+        if count > 0 {
+            let first = self.terminal.read().await?[0];
+            self.terminal.used(usize::from(self.editor.is_rest_of_enter(first)));
+        }
+        let mut crc = Crc32::default();
+        self.terminal.copy(count, |bytes| crc.update(bytes)).await?;
+        let crc = crc.value();
+        self.terminal.print(&|out| writeln!(out, "\n{on}echo: {count} bytes, crc32 {crc:08x}{off}")).await
+    }
+
+    async fn colours(&mut self, argument: &str) -> Result<(), Gone> {
+        match argument {
+            "on" => self.ink = Ink(true),
+            "off" => self.ink = Ink(false),
+            _ => {}
+        }
+        let ink = self.ink;
+        let colours = [
+            (ink.red(), "red"),
+            (ink.yellow(), "yellow"),
+            (ink.green(), "green"),
+            (ink.cyan(), "cyan"),
+            (ink.bold(), "bold"),
+        ];
+        self.terminal
+            .print(&|out| {
+                for (on, name) in colours {
+                    write!(out, "{on}{name}{} ", ink.off())?;
+                }
+                writeln!(out, "{}", if ink.0 { "" } else { "(colours are off)" })
+            })
+            .await
+    }
+
+    async fn crash(&mut self, kind: &str) -> Result<(), Gone> {
+        let ink = self.ink;
+        match Crash::parse(kind) {
+            Some(crash) => {
+                self.terminal.flush().await?;
+                crash.happen(self.machine.commit)
+            }
+            None => self.terminal.print(&|out| commands::help("crash", ink, out)).await,
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! The commands there are, and what `help` says of them.
+
+use crate::ink::Ink;
+use core::fmt::{self, Write};
+
+/// A command.
+pub struct Command {
+    /// The word it is called by.
+    pub name: &'static str,
+    /// What may follow.
+    pub arguments: &'static str,
+    /// The words that may follow, for completion.
+    pub words: &'static [&'static str],
+    /// What it does, in a few words.
+    pub about: &'static str,
+    /// All there is to say of it.
+    pub help: &'static str,
+}
+
+const fn plain(name: &'static str, about: &'static str, help: &'static str) -> Command {
+    Command { name, arguments: "", words: &[], about, help }
+}
+
+const COUNT: usize = 14;
+
+/// Every command, in the order `help` lists them.
+pub static COMMANDS: [Command; COUNT] = [
+    Command {
+        name: "help",
+        arguments: "[COMMAND]",
+        words: &[],
+        about: "what this console can do",
+        help: "Lists the commands, or explains one.",
+    },
+    plain("about", "what this is", "Says what this image is and what it found at its start."),
+    Command {
+        name: "dt",
+        arguments: "[PATH]",
+        words: &["/", "/chosen", "/cpus", "/hypervisor", "/memory", "/timer"],
+        about: "the device tree",
+        help: "Prints the device tree Xen gave us as source, or the node at PATH and what is below it.",
+    },
+    plain(
+        "mem",
+        "memory and who has it",
+        "Memory banks, pages and heap in use, the image's sections with the rights they are mapped with, and\n\
+         the stack.",
+    ),
+    plain(
+        "xen",
+        "the hypervisor",
+        "Xen's version, build, capabilities and features, and our domain's number.",
+    ),
+    plain(
+        "events",
+        "event channels",
+        "Each open event channel with what it is connected to and how many events it had, and the sums.",
+    ),
+    plain(
+        "clock",
+        "what time it is",
+        "Time since the start, time of day if dom0 has told Xen, and the counter behind both.",
+    ),
+    plain(
+        "tasks",
+        "the run loop's counters",
+        "Turns of the run loop, how often it slept, tasks and timers. A machine left alone adds nothing to them.",
+    ),
+    Command {
+        name: "log",
+        arguments: "[LEVEL]",
+        words: &["error", "warn", "info", "debug", "trace", "off"],
+        about: "the last log lines",
+        help: "Shows the last log lines; with LEVEL, which messages are to be logged from now on.",
+    },
+    Command {
+        name: "echo",
+        arguments: "[WORDS]",
+        words: &["raw"],
+        about: "says it back",
+        help: "Prints WORDS. `echo raw N` reads the N bytes that follow the end of this line and writes them back as\n\
+               they are, then their count and CRC-32: the whole way through the console, without the editor.",
+    },
+    Command {
+        name: "colours",
+        arguments: "[on|off]",
+        words: &["on", "off"],
+        about: "turns colours on or off",
+        help: "Turns colours on or off; alone, shows them.",
+    },
+    Command {
+        name: "crash",
+        arguments: "KIND",
+        words: &["double", "exec", "null", "oom", "panic", "stack", "text", "wx"],
+        about: "breaks this machine on purpose",
+        help: "Ends this domain the hard way, to show what that looks like:\n  \
+               panic   a Rust panic\n  \
+               double  a panic while reporting a panic\n  \
+               stack   recursion until the guard page below the stack\n  \
+               null    a read through a null pointer\n  \
+               text    a write to the image's instructions, which are read-only (wx: the same)\n  \
+               exec    a jump into the image's data, which is not executable\n  \
+               oom     memory taken until there is none",
+    },
+    plain(
+        "reboot",
+        "starts this domain again",
+        "Asks Xen to start this domain again, once all output is out.",
+    ),
+    plain("poweroff", "ends this domain", "Asks Xen to end this domain, once all output is out."),
+];
+
+/// Their names, for completion.
+pub static NAMES: [&str; COUNT] = {
+    let mut names = [""; COUNT];
+    let mut i = 0;
+    while i < names.len() {
+        names[i] = COMMANDS[i].name;
+        i += 1;
+    }
+    names
+};
+
+/// The command called `name`.
+pub fn find(name: &str) -> Option<&'static Command> {
+    COMMANDS.iter().find(|command| command.name == name)
+}
+
+/// The words that may follow `head`.
+pub fn words(head: &str) -> &'static [&'static str] {
+    match head.trim() {
+        "" | "help" => &NAMES,
+        name => find(name).map_or(&[], |command| command.words),
+    }
+}
+
+/// What `help` prints.
+pub fn help(name: &str, ink: Ink, out: &mut dyn Write) -> fmt::Result {
+    if name.is_empty() {
+        for command in &COMMANDS {
+            let (on, off) = (ink.cyan(), ink.off());
+            writeln!(out, "  {on}{:9}{off} {:10} {}", command.name, command.arguments, command.about)?;
+        }
+        return out.write_str("Tab completes, the arrow keys edit and go back in history.\n");
+    }
+    match find(name) {
+        Some(command) => {
+            writeln!(out, "{}{}{} {}", ink.cyan(), command.name, ink.off(), command.arguments)?;
+            writeln!(out, "{}", command.help)
+        }
+        None => unknown(name, ink, out),
+    }
+}
+
+/// What is said of a command that does not exist. `name` was typed, so the editor made it printable.
+pub fn unknown(name: &str, ink: Ink, out: &mut dyn Write) -> fmt::Result {
+    writeln!(out, "{}There is no command {name}.{} `help` lists what there is.", ink.red(), ink.off())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_lines_fit() {
+        for (i, command) in COMMANDS.iter().enumerate() {
+            assert!(NAMES[..i].iter().all(|&name| name != command.name));
+            assert!(command.help.lines().all(|line| line.len() < 120), "{}", command.name);
+        }
+        assert_eq!(words(""), NAMES);
+        assert_eq!(words("help "), NAMES);
+        assert_eq!(words("colours "), ["on", "off"]);
+        assert!(words("nonsense ").is_empty());
+        assert!(words("colours on ").is_empty());
+    }
+}

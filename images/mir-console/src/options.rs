@@ -1,0 +1,92 @@
+//! What the command line asks for.
+
+use crate::app::Exit;
+
+/// Options of the command line; words it does not know are left to others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options<'a> {
+    /// `colours=off` turns them off.
+    pub colours: bool,
+    /// `greet=off` leaves the four lines out.
+    pub greet: bool,
+    /// `quiet` leaves out the lines and the table.
+    pub table: bool,
+    /// `exec=CMD;CMD`, or `exec="CMD ARGS;CMD"`: commands to run instead of asking for some.
+    pub exec: Option<&'a str>,
+    /// `exit=poweroff|reboot|stay`: what to do instead of asking for commands.
+    pub exit: Option<Exit>,
+}
+
+impl<'a> Options<'a> {
+    /// Reads a command line.
+    pub fn parse(cmdline: &'a str) -> Self {
+        let mut options = Self { colours: true, greet: true, table: true, exec: None, exit: None };
+        let mut stay = false;
+        for (name, value) in words(cmdline) {
+            match (name, value) {
+                ("colours", "off") => options.colours = false,
+                ("greet", "off") => options.greet = false,
+                ("quiet", _) => (options.greet, options.table) = (false, false),
+                ("exec", commands) => options.exec = Some(commands),
+                ("exit", "poweroff") => options.exit = Some(Exit::Poweroff),
+                ("exit", "reboot") => options.exit = Some(Exit::Reboot),
+                ("exit", "stay") => stay = true,
+                _ => {}
+            }
+        }
+        // Commands from the command line are all there is to do, unless told otherwise.
+        if options.exec.is_some() && options.exit.is_none() && !stay {
+            options.exit = Some(Exit::Poweroff);
+        }
+        options
+    }
+}
+
+/// Words with their values, which may stand in double quotes to hold blanks.
+fn words(mut rest: &str) -> impl Iterator<Item = (&str, &str)> {
+    core::iter::from_fn(move || {
+        rest = rest.trim_start();
+        if rest.is_empty() {
+            return None;
+        }
+        let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
+        let Some((name, value)) = rest[..end].split_once('=') else {
+            let (name, after) = rest.split_at(end);
+            rest = after;
+            return Some((name, ""));
+        };
+        let Some(quoted) = value.strip_prefix('"') else {
+            rest = &rest[end..];
+            return Some((name, value));
+        };
+        let quoted = &rest[end - quoted.len()..];
+        let (value, after) = quoted.split_once('"').unwrap_or((quoted, ""));
+        rest = after;
+        Some((name, value))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_and_quotes() {
+        let all: Vec<_> = words("root=/dev/xvda  quiet exec=\"echo a b; mem\" x=\"\" y=\"open end").collect();
+        let expected =
+            [("root", "/dev/xvda"), ("quiet", ""), ("exec", "echo a b; mem"), ("x", ""), ("y", "open end")];
+        assert_eq!(all, expected);
+        assert_eq!(words(" \t ").count(), 0);
+    }
+
+    #[test]
+    fn exec_exits_unless_told_to_stay() {
+        let plain = Options::parse("console=hvc0");
+        assert_eq!(plain, Options { colours: true, greet: true, table: true, exec: None, exit: None });
+        assert_eq!(Options::parse("exec=mem").exit, Some(Exit::Poweroff));
+        assert_eq!(Options::parse("exec=mem exit=reboot").exit, Some(Exit::Reboot));
+        assert_eq!(Options::parse("exit=stay exec=mem").exit, None);
+        assert_eq!(Options::parse("greet=off exit=poweroff").exit, Some(Exit::Poweroff));
+        assert!(!Options::parse("quiet").table);
+    }
+}

@@ -1,0 +1,238 @@
+//! What the commands print about the machine.
+
+use crate::date::Utc;
+use crate::ink::Ink;
+use crate::machine::Machine;
+use crate::table::{Bytes, Table};
+use core::fmt::{self, Write};
+use fata_boot::info::{Gic, IntId, Region, UartKind};
+use fata_rt::Rt;
+use xen_hyp::{Platform, Xen, XenError};
+
+const ABSENT: &str = "absent";
+
+/// Everything there is to report about.
+pub struct Report<'a, P: Platform> {
+    /// What the board knows.
+    pub machine: &'a Machine<'a>,
+    /// What Xen knows.
+    pub xen: &'a Xen<P>,
+    /// What the run loop knows.
+    pub rt: &'a Rt,
+    /// Whether to use colours.
+    pub ink: Ink,
+}
+
+impl<P: Platform> Report<'_, P> {
+    /// What the board found.
+    pub fn found(&self, out: &mut dyn Write) -> fmt::Result {
+        let info = self.machine.info;
+        let t = &mut Table::new(out, self.ink);
+        t.heading("What the board found")?;
+        self.version(t)?;
+        t.row("model", format_args!("{}", or_absent(info.model)))?;
+        t.row("compatible", format_args!("{}", or_absent(info.compatible)))?;
+        regions(t, "memory", &info.memory)?;
+        regions(t, "reserved", &info.reserved)?;
+        t.row("cpus", format_args!("{}", info.cpus))?;
+        match &info.gic {
+            Some(Gic::V2 { dist, cpu }) => {
+                t.row("gic", format_args!("v2 at {:#x}, {:#x}", dist.base, cpu.base))
+            }
+            Some(Gic::V3 { dist, redist }) => {
+                t.row("gic", format_args!("v3 at {:#x}, {:#x}", dist.base, redist.base))
+            }
+            None => t.row("gic", format_args!("{ABSENT}")),
+        }?;
+        match info.timer {
+            Some(id) => t.row("timer", format_args!("{}, {}", Interrupt(id), Hertz(self.machine.timer_hz))),
+            None => t.row("timer", format_args!("{ABSENT}")),
+        }?;
+        match &info.hypervisor {
+            Some(hypervisor) => {
+                t.row("events", format_args!("{}", Interrupt(hypervisor.event)))?;
+                regions(t, "grants", &[hypervisor.grants])?;
+                regions(t, "extended", &hypervisor.extended)?;
+            }
+            None => t.row("events, grants", format_args!("{ABSENT}: no /hypervisor node"))?,
+        }
+        match &info.uart {
+            Some(uart) => {
+                let kind = match uart.kind {
+                    UartKind::Sbsa => "SBSA",
+                    UartKind::Pl011 => "PL011",
+                    UartKind::Ns16550 { .. } => "NS16550",
+                };
+                t.row("serial port", format_args!("{kind} at {:#x}", uart.registers.base))?;
+            }
+            None => t.row("serial port", format_args!("{ABSENT}"))?,
+        }
+        t.row("console", format_args!("{}", self.machine.console))?;
+        match info.psci {
+            Some(conduit) => t.row("psci", format_args!("{conduit:?}")),
+            None => t.row("psci", format_args!("{ABSENT}")),
+        }?;
+        t.row("command line", format_args!("{}", or_absent(info.cmdline)))?;
+        match info.initrd {
+            Some(initrd) => regions(t, "initrd", &[initrd]),
+            None => t.row("initrd", format_args!("{ABSENT}")),
+        }?;
+        self.wall_clock(t)?;
+        for (i, remark) in info.remarks.iter().enumerate() {
+            t.row(if i == 0 { "remarks" } else { "" }, format_args!("{remark}"))?;
+        }
+        Ok(())
+    }
+
+    /// `about`.
+    pub fn about(&self, out: &mut dyn Write) -> fmt::Result {
+        let (on, off) = (self.ink.bold(), self.ink.off());
+        writeln!(out, "{on}mir-console {}{off}, a unikernel made with Fata: an application and", VERSION)?;
+        out.write_str("the little it needs of an operating system, in one image for Xen.\n\n")?;
+        self.found(out)
+    }
+
+    /// `xen`.
+    pub fn xen(&self, out: &mut dyn Write) -> fmt::Result {
+        let t = &mut Table::new(out, self.ink);
+        self.version(t)?;
+        known(t, "capabilities", self.xen.capabilities())?;
+        known(t, "domain", self.xen.domid())
+    }
+
+    fn version(&self, t: &mut Table<'_>) -> fmt::Result {
+        match (self.xen.version(), self.xen.extra_version()) {
+            (Ok(version), Ok(extra)) => t.row("Xen", format_args!("{version}{extra}")),
+            (version, _) => known(t, "Xen", version),
+        }?;
+        known(t, "changeset", self.xen.changeset())?;
+        known(t, "features", self.xen.features())
+    }
+
+    /// `mem`.
+    pub fn mem(&self, out: &mut dyn Write) -> fmt::Result {
+        let usage = fata_boot::MEMORY.usage();
+        let t = &mut Table::new(out, self.ink);
+        regions(t, "memory", &self.machine.info.memory)?;
+        t.row("allocator", format_args!("{} in all, {} free", size(usage.total), size(usage.free())))?;
+        t.row("pages", format_args!("{}", size(usage.pages)))?;
+        t.row("heap", format_args!("{}, {} of it in use", size(usage.heap), size(usage.heap_used)))?;
+        let stack = (self.machine.stack)();
+        t.row("stack", format_args!("{}, {} of it in use", Bytes(stack.size), Bytes(stack.used)))?;
+        for section in self.machine.image {
+            t.row(section.name, format_args!("{} {}", Span(section.region), section.rights))?;
+        }
+        Ok(())
+    }
+
+    /// `events`.
+    pub fn events(&self, out: &mut dyn Write) -> fmt::Result {
+        let (on, off) = (self.ink.cyan(), self.ink.off());
+        writeln!(out, "  {on}{:>5} {:>10} {:>10}  connected to{off}", "port", "received", "sent")?;
+        for port in self.xen.ports() {
+            write!(out, "  {:5} {:10} {:10}  ", port.port.0, port.received, port.sent)?;
+            match self.xen.status(port.port) {
+                Ok(status) => writeln!(out, "{status}")?,
+                Err(error) => writeln!(out, "{error}")?,
+            }
+        }
+        let totals = self.xen.event_totals();
+        writeln!(
+            out,
+            "  {:>5} {:10} {:10}  in {} upcalls",
+            "all", totals.received, totals.sent, totals.upcalls
+        )?;
+        if totals.unknown + totals.send_errors > 0 {
+            let (on, off) = (self.ink.yellow(), self.ink.off());
+            writeln!(out, "  {on}{} on unknown ports, {} not sent{off}", totals.unknown, totals.send_errors)?;
+        }
+        Ok(())
+    }
+
+    /// `clock`.
+    pub fn clock(&self, out: &mut dyn Write) -> fmt::Result {
+        let t = &mut Table::new(out, self.ink);
+        let (seconds, ns) = (self.rt.now_ns() / NS_PER_S, self.rt.now_ns() % NS_PER_S);
+        t.row("since start", format_args!("{seconds}.{ns:09} s"))?;
+        self.wall_clock(t)?;
+        t.row("counter", format_args!("{}", Hertz(self.machine.timer_hz)))
+    }
+
+    fn wall_clock(&self, t: &mut Table<'_>) -> fmt::Result {
+        match self.xen.wall_clock() {
+            Some(time) => t.row("time of day", format_args!("{} UTC", Utc { seconds: time.as_secs() })),
+            None => t.row("time of day", format_args!("unknown: nobody has told Xen")),
+        }
+    }
+
+    /// `tasks`.
+    pub fn tasks(&self, out: &mut dyn Write) -> fmt::Result {
+        let stats = self.rt.stats();
+        let t = &mut Table::new(out, self.ink);
+        t.row("turns", format_args!("{}", stats.turns))?;
+        t.row("sleeps", format_args!("{}", stats.idles))?;
+        t.row("task wake-ups", format_args!("{}", stats.wakes))?;
+        t.row("tasks", format_args!("{}, and this one", stats.tasks))?;
+        t.row("timers", format_args!("{}", stats.timers))
+    }
+}
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+const NS_PER_S: u64 = 1_000_000_000;
+
+fn size(bytes: usize) -> Bytes {
+    Bytes(bytes as u64)
+}
+
+fn or_absent(text: &str) -> &str {
+    if text.is_empty() { ABSENT } else { text }
+}
+
+fn known(t: &mut Table<'_>, label: &str, value: Result<impl fmt::Display, XenError>) -> fmt::Result {
+    match value {
+        Ok(value) => t.row(label, format_args!("{value}")),
+        Err(error) => t.row(label, format_args!("unknown: {error}")),
+    }
+}
+
+fn regions(t: &mut Table<'_>, label: &str, regions: &[Region]) -> fmt::Result {
+    if regions.is_empty() {
+        return t.row(label, format_args!("none"));
+    }
+    for (i, &region) in regions.iter().enumerate() {
+        t.row(if i == 0 { label } else { "" }, format_args!("{}", Span(region)))?;
+    }
+    Ok(())
+}
+
+/// A region with its first and last byte.
+struct Span(Region);
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Region { base, size } = self.0;
+        write!(f, "{base:#011x} - {:#011x}  {}", base + size.saturating_sub(1), Bytes(size))
+    }
+}
+
+/// An interrupt as the device tree and as the GIC number it.
+struct Interrupt(IntId);
+
+impl fmt::Display for Interrupt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.0 {
+            id @ 0..16 => write!(f, "SGI {id}"),
+            id @ 16..32 => write!(f, "PPI {} (interrupt {id})", id - 16),
+            id => write!(f, "SPI {} (interrupt {id})", id - 32),
+        }
+    }
+}
+
+struct Hertz(u64);
+
+impl fmt::Display for Hertz {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (mhz, khz) = (self.0 / 1_000_000, self.0 / 1000 % 1000);
+        if khz == 0 { write!(f, "{mhz} MHz") } else { write!(f, "{mhz}.{khz:03} MHz") }
+    }
+}

@@ -1,0 +1,137 @@
+//! The console as the application uses it: buffered input, text of any length in bounded memory.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::fmt;
+use embedded_io_async::{Read, Write};
+
+/// The console is no more, so there is nobody to tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gone;
+
+impl fmt::Display for Gone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the console is gone")
+    }
+}
+
+impl core::error::Error for Gone {}
+
+/// Input taken at once; the PV console's ring holds as much (`xen/include/public/io/console.h`).
+const INPUT: usize = 1024;
+/// Output written at once; that ring the other way.
+const OUTPUT: usize = 2048;
+
+/// A console with the input that was read but not used.
+pub struct Terminal<C> {
+    console: C,
+    input: Box<[u8]>,
+    from: usize,
+    to: usize,
+    page: Vec<u8>,
+}
+
+impl<C: Read + Write> Terminal<C> {
+    /// A terminal on `console`.
+    pub fn new(console: C) -> Self {
+        Self {
+            console,
+            input: alloc::vec![0; INPUT].into(),
+            from: 0,
+            to: 0,
+            page: Vec::with_capacity(OUTPUT),
+        }
+    }
+
+    /// Input that is not [`used`](Self::used) yet; waits for some if there is none.
+    pub async fn read(&mut self) -> Result<&[u8], Gone> {
+        if self.from == self.to {
+            self.from = 0;
+            self.to = self.console.read(&mut self.input).await.map_err(|_| Gone)?;
+            if self.to == 0 {
+                return Err(Gone);
+            }
+        }
+        Ok(&self.input[self.from..self.to])
+    }
+
+    /// Takes away the first `count` bytes of what [`read`](Self::read) returned.
+    pub fn used(&mut self, count: usize) {
+        self.from += count;
+    }
+
+    /// Copies the next `count` bytes from input to output, after showing them to `seen`.
+    pub async fn copy(&mut self, mut count: u64, mut seen: impl FnMut(&[u8])) -> Result<(), Gone> {
+        while count > 0 {
+            let available = self.read().await?.len();
+            let length = available.min(usize::try_from(count).unwrap_or(available));
+            let bytes = &self.input[self.from..self.from + length];
+            seen(bytes);
+            self.console.write_all(bytes).await.map_err(|_| Gone)?;
+            self.from += length;
+            count -= length as u64;
+        }
+        Ok(())
+    }
+
+    /// Writes what `text` writes, a page at a time, each `\n` as CR LF.
+    ///
+    /// `text` is asked again for every further page and must then write the same; so a text of any length
+    /// takes [`OUTPUT`] bytes of memory, and formatting need not wait for the console.
+    pub async fn print(&mut self, text: &dyn Fn(&mut dyn fmt::Write) -> fmt::Result) -> Result<(), Gone> {
+        let mut written = 0;
+        loop {
+            self.page.clear();
+            let mut page = Page { skip: written, bytes: &mut self.page, full: false };
+            // An error either ends the page or is the formatter's own, and then this is all there is.
+            let _ = text(&mut page);
+            let full = page.full;
+            self.console.write_all(&self.page).await.map_err(|_| Gone)?;
+            written += self.page.len();
+            if !full {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Writes `text`.
+    pub async fn say(&mut self, text: &str) -> Result<(), Gone> {
+        self.print(&|out| out.write_str(text)).await
+    }
+
+    /// Waits until everything was taken.
+    pub async fn flush(&mut self) -> Result<(), Gone> {
+        self.console.flush().await.map_err(|_| Gone)
+    }
+}
+
+/// The part of a text from byte `skip` on, as far as it fits.
+struct Page<'a> {
+    skip: usize,
+    bytes: &'a mut Vec<u8>,
+    full: bool,
+}
+
+impl Page<'_> {
+    fn put(&mut self, byte: u8) {
+        if self.skip > 0 {
+            self.skip -= 1;
+        } else if self.bytes.len() < OUTPUT {
+            self.bytes.push(byte);
+        } else {
+            self.full = true;
+        }
+    }
+}
+
+impl fmt::Write for Page<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for &byte in text.as_bytes() {
+            if byte == b'\n' {
+                self.put(b'\r');
+            }
+            self.put(byte);
+        }
+        if self.full { Err(fmt::Error) } else { Ok(()) }
+    }
+}
