@@ -11,25 +11,14 @@ pub struct Machine<'a> {
     pub console: &'a str,
     /// Frequency of the counter that time is read from.
     pub timer_hz: u64,
-    /// The image's parts and the rights they are mapped with.
-    pub image: &'a [Section],
+    /// The image's parts by name, and the rights they are mapped with: `r-x`, `r--` or `rw-`.
+    pub image: &'a [(&'static str, Region, &'static str)],
     /// The stack, asked anew each time.
     pub stack: fn() -> Stack,
     /// Prints the node at this path of this device tree and what is below it, as source.
     pub print_dt: fn(&[u8], &str, &mut dyn fmt::Write) -> fmt::Result,
     /// Commits this fault. That it returns is a fault as well.
     pub commit: fn(Fault),
-}
-
-/// A part of the image.
-#[derive(Clone, Copy, Debug)]
-pub struct Section {
-    /// As in the linker script.
-    pub name: &'static str,
-    /// Where it is.
-    pub region: Region,
-    /// `r-x`, `r--` or `rw-`.
-    pub rights: &'static str,
 }
 
 /// The stack.

@@ -119,8 +119,8 @@ impl<P: Platform> Report<'_, P> {
         t.row("heap", format_args!("{}, {} of it in use", size(usage.heap), size(usage.heap_used)))?;
         let stack = (self.machine.stack)();
         t.row("stack", format_args!("{}, {} of it in use", Bytes(stack.size), Bytes(stack.used)))?;
-        for section in self.machine.image {
-            t.row(section.name, format_args!("{} {}", Span(section.region), section.rights))?;
+        for &(name, region, rights) in self.machine.image {
+            t.row(name, format_args!("{} {rights}", Span(region)))?;
         }
         Ok(())
     }
