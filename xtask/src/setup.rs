@@ -16,6 +16,7 @@ pub(crate) fn run() -> Result<()> {
         let (lab, ui) = (&lab, &ui);
         jobs.push((format!("Xen {version}"), Box::new(move || lab.xen(version, ui).map(drop))));
     }
+    jobs.push(("standard library".into(), Box::new(|| lab.sysroot("aarch64-unknown-none", &ui).map(drop))));
     let failures: Vec<String> = thread::scope(|scope| {
         let running: Vec<_> = jobs.into_iter().map(|(name, job)| (name, scope.spawn(job))).collect();
         running

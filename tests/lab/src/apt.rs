@@ -114,6 +114,12 @@ impl Apt {
         Ok(text.lines().filter_map(|l| l.trim().strip_prefix("Depends: ")).map(str::to_owned).collect())
     }
 
+    /// The versions of `package` on offer.
+    pub(crate) fn versions(&self, package: &str) -> Result<Vec<String>> {
+        let text = self.log.output(self.command("apt-cache").args(["madison", package]))?;
+        Ok(text.lines().filter_map(|l| l.split('|').nth(1)).map(|v| v.trim().to_owned()).collect())
+    }
+
     /// Fetches packages (`name` or `name=version`); those already here are not fetched again.
     pub(crate) fn download(&self, packages: &[String], step: &Step) -> Result<Vec<Deb>> {
         let mut list = self.command("apt-get");
@@ -146,13 +152,27 @@ impl Apt {
     pub(crate) fn unpack(&self, debs: &[Deb], into: &Path, step: &Step) -> Result<()> {
         for (nr, deb) in debs.iter().enumerate() {
             step.percent("unpacking", (nr * 100 / debs.len()) as u64);
-            if let Err(error) = self.log.run(self.command("dpkg-deb").arg("-x").arg(deb).arg(into), |_| {}) {
-                // apt trusts a file of the right size: without this the next try would meet the same damage.
-                let _ = fs::remove_file(deb);
-                return Err(error.context("a downloaded package was damaged and is removed; run this again"));
-            }
+            self.unpack_with(self.command("dpkg-deb").arg("-x").arg(deb).arg(into), deb)?;
         }
         Ok(())
+    }
+
+    /// Unpacks only `path` of `deb`, without its first `strip` components.
+    pub(crate) fn unpack_only(&self, deb: &Deb, path: &str, strip: u32, into: &Path) -> Result<()> {
+        let script = r#"dpkg-deb --fsys-tarfile "$1" | tar -x -C "$2" --strip-components="$3" "$4""#;
+        let mut shell = self.command("sh");
+        shell.args(["-c", script, "sh"]).arg(deb).arg(into).arg(strip.to_string()).arg(path);
+        self.unpack_with(&mut shell, deb)
+    }
+
+    fn unpack_with(&self, command: &mut Command, deb: &Deb) -> Result<()> {
+        self.log
+            .run(command, |_| {})
+            .inspect_err(|_| {
+                // apt trusts a file of the right size: without this the next try would meet the same damage.
+                let _ = fs::remove_file(deb);
+            })
+            .context("a downloaded package was damaged and is removed; run this again")
     }
 }
 

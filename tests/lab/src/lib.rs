@@ -6,9 +6,11 @@ mod lab;
 mod parts;
 mod progress;
 mod sources;
+mod sysroot;
 mod tool;
 
 pub use apt::Host;
 pub use lab::Lab;
 pub use parts::{Qemu, XenParts, XenVersion};
 pub use progress::{Progress, Step};
+pub use sysroot::Toolchain;

@@ -1,0 +1,205 @@
+//! `core` and `alloc` for a bare-metal target, when the toolchain comes without them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::apt::{Apt, Host};
+use crate::lab::Lab;
+use crate::progress::{Progress, Step};
+use crate::tool::Log;
+
+/// Suites that may hold the sources of a given Rust release, the likeliest first.
+const SUITES: &[&str] = &["trixie-backports", "trixie", "forky", "sid"];
+
+/// A crate that exists only to make cargo build the standard library. `opt-level = 3` is what Rust's own builds of
+/// it use: against "s" it costs an image some hundred bytes and keeps `memcpy` fast.
+const STUB: &str = r#"[package]
+name = "stub"
+edition = "2024"
+[lib]
+path = "lib.rs"
+[workspace]
+[profile.release]
+opt-level = 3
+codegen-units = 4
+panic = "abort"
+debug = "line-tables-only"
+"#;
+
+impl Lab {
+    /// The directory to give to `rustc --sysroot` for `target`; `None` when the toolchain has the target already.
+    pub fn sysroot(&self, target: &str, ui: &Progress) -> Result<Option<PathBuf>> {
+        let toolchain = Toolchain::ask()?;
+        if toolchain.has(target)? {
+            return Ok(None);
+        }
+        let version = &toolchain.release;
+        let recipe = format!("{version} {} {target}", toolchain.commit);
+        let name = format!("sysroot/{version}-{target}");
+        let sysroot = self.part(&name, &recipe, ui, |into, log, step| {
+            let library = self.rust_src(version, step).with_context(|| {
+                format!(
+                    "the toolchain has no standard library for {target}; `rustup target add {target}` adds it"
+                )
+            })?;
+            build_std(&library, target, into, &log, step)
+        })?;
+        Ok(Some(sysroot))
+    }
+
+    /// The standard library's sources for exactly this compiler, from Debian's `rust-src`.
+    fn rust_src(&self, release: &str, step: &Step) -> Result<PathBuf> {
+        let host = Host::detect().map_err(anyhow::Error::msg)?;
+        let part =
+            self.part(&format!("rust-src/{release}"), release, &Progress::quiet(), |into, log, _| {
+                let (apt, version) = self.find_source(&host, release, &log, step)?;
+                let package = format!("rust-src={version}");
+                let debs = apt.download(std::slice::from_ref(&package), step)?;
+                // A tenth of the package: the compiler and its tools stay packed.
+                step.busy("unpacking the library");
+                let library = format!("./usr/src/rustc-{release}/library");
+                apt.unpack_only(&debs[0], &library, 4, into)?;
+                Ok(vec![package])
+            })?;
+        Ok(part.join("library"))
+    }
+
+    fn find_source(&self, host: &Host, release: &str, log: &Log, step: &Step) -> Result<(Apt, String)> {
+        let mut seen = Vec::new();
+        for suite in SUITES {
+            // The sources are the same for every architecture; this one's index is there for Xen anyway.
+            let apt = Apt::new(host, self.apt_root("rust-src"), "arm64", &[suite], log.clone())?;
+            apt.update(step)?;
+            let versions = apt.versions("rust-src")?;
+            if let Some(version) = choose(&versions, release) {
+                return Ok((apt, version.to_owned()));
+            }
+            seen.extend(versions);
+        }
+        bail!("Debian has no rust-src {release} ({})\nlog: {}", seen.join(", "), log.path().display())
+    }
+}
+
+/// The Debian version whose upstream part is `release`; apt lists the newest first.
+fn choose<'a>(versions: &'a [String], release: &str) -> Option<&'a str> {
+    versions.iter().map(String::as_str).find(|v| v.split(['+', '-', '~']).next() == Some(release))
+}
+
+/// Builds core, alloc and compiler_builtins below `into`, laid out as a sysroot.
+fn build_std(library: &Path, target: &str, into: &Path, log: &Log, step: &Step) -> Result<Vec<String>> {
+    step.busy("building core and alloc");
+    let stub = into.join("stub");
+    fs::create_dir_all(&stub)?;
+    fs::write(stub.join("Cargo.toml"), STUB)?;
+    fs::write(stub.join("lib.rs"), "#![no_std]\n")?;
+    let rustflags = [
+        // An image is linked with `lto = "fat"`, which wants bitcode from every crate.
+        "-Cembed-bitcode=yes".to_owned(),
+        "-Cforce-frame-pointers=yes".to_owned(),
+        format!("--remap-path-prefix={}=/rustc/library", library.display()),
+    ];
+    let mut cargo = cargo();
+    cargo
+        .current_dir(&stub)
+        // Building the standard library is a nightly feature of cargo; only this build may use it.
+        .env("RUSTC_BOOTSTRAP", "1")
+        .env("__CARGO_TESTS_ONLY_SRC_ROOT", library)
+        .env("CARGO_ENCODED_RUSTFLAGS", rustflags.join("\x1f"))
+        .args(["build", "--release", "--offline", "--target", target, "--target-dir", "target"])
+        .args(["-Zbuild-std=core,alloc,compiler_builtins", "-Zbuild-std-features=compiler-builtins-mem"])
+        .args(["--config", "source.crates-io.replace-with=\"rust-src\""])
+        .arg("--config")
+        .arg(format!("source.rust-src.directory={:?}", library.join("vendor")));
+    log.run(&mut cargo, |_| {}).context("cannot build the bare-metal standard library")?;
+
+    let made = stub.join("target").join(target).join("release/deps");
+    let lib = into.join("lib/rustlib").join(target).join("lib");
+    fs::create_dir_all(&lib)?;
+    let mut contents = Vec::new();
+    for entry in fs::read_dir(&made).with_context(|| format!("cannot read {}", made.display()))? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.ends_with(".rlib") && !name.starts_with("libstub-") {
+            fs::rename(entry.path(), lib.join(&name))?;
+            contents.push(name);
+        }
+    }
+    fs::remove_dir_all(&stub)?;
+    contents.sort();
+    Ok(contents)
+}
+
+/// The cargo that runs us, shielded from flags meant for host programs and from downloads behind our back.
+pub(crate) fn cargo() -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.env_remove("RUSTFLAGS").env_remove("CARGO_BUILD_TARGET").env("RUSTUP_AUTO_INSTALL", "0");
+    cargo
+}
+
+/// The compiler in use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Toolchain {
+    /// `1.95.0`.
+    pub release: String,
+    commit: String,
+}
+
+impl Toolchain {
+    /// Asks `rustc`.
+    pub fn ask() -> Result<Self> {
+        let output = rustc().arg("-vV").output().context("cannot start rustc")?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        Self::parse(&text).with_context(|| {
+            format!("rustc does not say its version: {text}{}", String::from_utf8_lossy(&output.stderr))
+        })
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let field = |name: &str| text.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(": "));
+        Some(Self { release: field("release")?.to_owned(), commit: field("commit-hash")?.to_owned() })
+    }
+
+    /// Whether the standard library for `target` came with it.
+    pub fn has(&self, target: &str) -> Result<bool> {
+        let output = rustc().args(["--print", "target-libdir", "--target", target]).output();
+        let dir = String::from_utf8(output.context("cannot start rustc")?.stdout)?;
+        let files = fs::read_dir(dir.trim()).into_iter().flatten().flatten();
+        Ok(files.map(|file| file.file_name()).any(|name| name.to_string_lossy().starts_with("libcore-")))
+    }
+}
+
+fn rustc() -> Command {
+    let mut rustc = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+    rustc.env("RUSTUP_AUTO_INSTALL", "0");
+    rustc
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sources_of_exactly_this_release() {
+        let versions =
+            ["1.96.1+dfsg1-2~bpo13+1", "1.95.0+dfsg1-2~bpo13+1", "1.95.0+dfsg1-1"].map(str::to_owned);
+        assert_eq!(choose(&versions, "1.95.0"), Some("1.95.0+dfsg1-2~bpo13+1"));
+        assert_eq!(choose(&versions, "1.95"), None);
+        assert_eq!(choose(&versions, "1.95.0-nightly"), None);
+    }
+
+    #[test]
+    fn rustc_version() {
+        let text = "rustc 1.95.0 (59807616e 2026-04-14)\nbinary: rustc\ncommit-hash: 5980\nrelease: 1.95.0\n";
+        let toolchain = Toolchain { release: "1.95.0".into(), commit: "5980".into() };
+        assert_eq!(Toolchain::parse(text), Some(toolchain));
+        assert_eq!(Toolchain::parse("error: no override"), None);
+    }
+
+    #[test]
+    fn a_made_up_target_has_no_library() {
+        assert!(!Toolchain::ask().expect("rustc runs").has("no-such-target").expect("rustc answers"));
+    }
+}
