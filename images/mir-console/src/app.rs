@@ -11,13 +11,14 @@ use crate::report::Report;
 use crate::terminal::{Gone, Terminal};
 use alloc::rc::Rc;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 use embedded_io_async::{Read, Write};
 use fata_rt::Rt;
 use xen_hyp::{Platform, Xen};
 
-/// What is to become of the domain. All output has been taken by the console when `app` returns it.
+/// What is to become of the domain, once the console has been drained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// It has done its work.
@@ -44,9 +45,7 @@ pub async fn app<P: Platform, C: Read + Write>(
         xen,
         machine,
     };
-    let exit = app.run(options).await?;
-    app.terminal.flush().await?;
-    Ok(exit)
+    app.run(options).await
 }
 
 struct App<'a, P: Platform, C> {
@@ -142,6 +141,7 @@ impl<P: Platform, C: Read + Write> App<'_, P, C> {
                 let path = if argument.is_empty() { "/" } else { argument };
                 self.terminal.print(&|out| print(dtb, path, out)).await?;
             }
+            "log" => self.log(argument).await?,
             "echo" => self.echo(argument).await?,
             "colours" => self.colours(argument).await?,
             "crash" => self.crash(argument).await?,
@@ -158,6 +158,23 @@ impl<P: Platform, C: Read + Write> App<'_, P, C> {
     ) -> Result<(), Gone> {
         let report = Report { machine: &self.machine, xen: &self.xen, rt: &self.rt, ink: self.ink };
         self.terminal.print(&|out| what(&report, out)).await
+    }
+
+    async fn log(&mut self, level: &str) -> Result<(), Gone> {
+        let mut recent = Vec::new();
+        match level.parse() {
+            Ok(level) => fata_log::set_level(level),
+            Err(_) => fata_log::recent(|piece| recent.extend_from_slice(piece)),
+        }
+        let recent = String::from_utf8_lossy(&recent);
+        self.terminal
+            .print(&|out| {
+                for c in recent.chars() {
+                    out.write_char(if c.is_control() && !matches!(c, '\n' | '\t') { '?' } else { c })?;
+                }
+                writeln!(out, "Shown: {} and what is more important.", fata_log::level())
+            })
+            .await
     }
 
     async fn echo(&mut self, words: &str) -> Result<(), Gone> {
@@ -212,10 +229,7 @@ impl<P: Platform, C: Read + Write> App<'_, P, C> {
     async fn crash(&mut self, kind: &str) -> Result<(), Gone> {
         let ink = self.ink;
         match Crash::parse(kind) {
-            Some(crash) => {
-                self.terminal.flush().await?;
-                crash.happen(self.machine.commit)
-            }
+            Some(crash) => crash.happen(self.machine.commit),
             None => self.terminal.print(&|out| commands::help("crash", ink, out)).await,
         }
     }

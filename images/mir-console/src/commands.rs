@@ -69,9 +69,10 @@ pub static COMMANDS: [Command; COUNT] = [
     Command {
         name: "log",
         arguments: "[LEVEL]",
-        words: &["error", "warn", "info", "debug", "trace", "off"],
+        words: &["debug", "error", "info", "trace", "warn"],
         about: "the last log lines",
-        help: "Shows the last log lines; with LEVEL, which messages are to be logged from now on.",
+        help: "Shows the last log lines and the level. With LEVEL (error, warn, info, debug, trace), shows messages\n\
+               from now on if they are at least as important.",
     },
     Command {
         name: "echo",

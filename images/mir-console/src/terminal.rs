@@ -19,8 +19,8 @@ impl core::error::Error for Gone {}
 
 /// Input taken at once; the PV console's ring holds as much (`xen/include/public/io/console.h`).
 const INPUT: usize = 1024;
-/// Output written at once; that ring the other way.
-const OUTPUT: usize = 2048;
+/// Output written at once; room for the table printed at the start.
+const OUTPUT: usize = 4096;
 
 /// A console with the input that was read but not used.
 pub struct Terminal<C> {
@@ -98,11 +98,6 @@ impl<C: Read + Write> Terminal<C> {
     pub async fn say(&mut self, text: &str) -> Result<(), Gone> {
         self.print(&|out| out.write_str(text)).await
     }
-
-    /// Waits until everything was taken.
-    pub async fn flush(&mut self) -> Result<(), Gone> {
-        self.console.flush().await.map_err(|_| Gone)
-    }
 }
 
 /// The part of a text from byte `skip` on, as far as it fits.
@@ -133,5 +128,99 @@ impl fmt::Write for Page<'_> {
             self.put(byte);
         }
         if self.full { Err(fmt::Error) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::convert::Infallible;
+    use core::pin::pin;
+    use core::task::{Context, Poll, Waker};
+    use embedded_io_async::ErrorType;
+
+    /// Gives `input` in pieces of at most 7 bytes and takes output in pieces of at most 5.
+    #[derive(Default)]
+    struct Pipe {
+        input: Vec<u8>,
+        output: Vec<u8>,
+    }
+
+    impl ErrorType for Pipe {
+        type Error = Infallible;
+    }
+
+    impl Read for Pipe {
+        async fn read(&mut self, into: &mut [u8]) -> Result<usize, Infallible> {
+            let length = into.len().min(7).min(self.input.len());
+            into[..length].copy_from_slice(&self.input[..length]);
+            self.input.drain(..length);
+            Ok(length)
+        }
+    }
+
+    impl Write for Pipe {
+        async fn write(&mut self, from: &[u8]) -> Result<usize, Infallible> {
+            let length = from.len().min(5);
+            self.output.extend_from_slice(&from[..length]);
+            Ok(length)
+        }
+        async fn flush(&mut self) -> Result<(), Infallible> {
+            Ok(())
+        }
+    }
+
+    fn ready<T>(future: impl Future<Output = T>) -> T {
+        match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(value) => value,
+            Poll::Pending => panic!("a pipe never waits"),
+        }
+    }
+
+    #[test]
+    fn text_of_any_length_is_written_whole_and_in_bounded_memory() {
+        for lines in [0, 1, 40, 1000, 3000] {
+            let mut terminal = Terminal::new(Pipe::default());
+            let text = |out: &mut dyn fmt::Write| (0..lines).try_for_each(|i| writeln!(out, "line {i} é"));
+            ready(terminal.print(&text)).unwrap();
+            let expected: String = (0..lines).map(|i| format!("line {i} é\r\n")).collect();
+            assert_eq!(String::from_utf8(terminal.console.output).unwrap(), expected);
+            assert_eq!(terminal.page.capacity(), OUTPUT);
+        }
+    }
+
+    #[test]
+    fn text_that_ends_exactly_with_a_page_is_not_repeated() {
+        let mut terminal = Terminal::new(Pipe::default());
+        ready(terminal.say(&"x".repeat(OUTPUT))).unwrap();
+        assert_eq!(terminal.console.output.len(), OUTPUT);
+    }
+
+    #[test]
+    fn a_formatter_that_fails_ends_its_text() {
+        let mut terminal = Terminal::new(Pipe::default());
+        let text = |out: &mut dyn fmt::Write| out.write_str("begun").and(Err(fmt::Error));
+        ready(terminal.print(&text)).unwrap();
+        assert_eq!(terminal.console.output, b"begun");
+    }
+
+    #[test]
+    fn copies_exactly_and_leaves_the_rest() {
+        let input: Vec<u8> = (0..=255).cycle().take(100_000).collect();
+        let mut terminal = Terminal::new(Pipe { input: input.clone(), ..Pipe::default() });
+        assert_eq!(ready(terminal.read()).unwrap(), &input[..7]);
+        terminal.used(3);
+        let mut seen = Vec::new();
+        ready(terminal.copy(99_990, |bytes| seen.extend_from_slice(bytes))).unwrap();
+        assert_eq!(seen, input[3..99_993]);
+        assert_eq!(terminal.console.output, seen);
+        let mut rest = Vec::new();
+        while let Ok(bytes) = ready(terminal.read()) {
+            let length = bytes.len();
+            rest.extend_from_slice(bytes);
+            terminal.used(length);
+        }
+        assert_eq!(rest, input[99_993..]);
+        assert_eq!(ready(terminal.copy(1, |_| ())), Err(Gone));
     }
 }
