@@ -1,7 +1,9 @@
 //! The one command line: sets up, builds, runs, tests and measures Fata.
 #![forbid(unsafe_code)]
 
+mod build;
 mod setup;
+mod table;
 
 use clap::{Parser, Subcommand};
 
@@ -17,10 +19,12 @@ struct Args {
 enum Command {
     /// Fetch and build everything the lab needs
     Setup,
+    Build(build::Options),
 }
 
 fn main() -> anyhow::Result<()> {
     match Args::parse().command {
         Command::Setup => setup::run(),
+        Command::Build(options) => build::run(&options),
     }
 }

@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 
 mod apt;
+mod flatten;
+mod image;
 mod lab;
 mod parts;
 mod progress;
@@ -10,6 +12,8 @@ mod sysroot;
 mod tool;
 
 pub use apt::Host;
+pub use flatten::Section;
+pub use image::{ARCHES, Arch, BuildRequest, Built};
 pub use lab::Lab;
 pub use parts::{Qemu, XenParts, XenVersion};
 pub use progress::{Progress, Step};

@@ -45,7 +45,7 @@ impl Lab {
                     "the toolchain has no standard library for {target}; `rustup target add {target}` adds it"
                 )
             })?;
-            build_std(&library, target, into, &log, step)
+            toolchain.build_std(&library, target, into, &log, step)
         })?;
         Ok(Some(sysroot))
     }
@@ -88,50 +88,6 @@ fn choose<'a>(versions: &'a [String], release: &str) -> Option<&'a str> {
     versions.iter().map(String::as_str).find(|v| v.split(['+', '-', '~']).next() == Some(release))
 }
 
-/// Builds core, alloc and compiler_builtins below `into`, laid out as a sysroot.
-fn build_std(library: &Path, target: &str, into: &Path, log: &Log, step: &Step) -> Result<Vec<String>> {
-    step.busy("building core and alloc");
-    let stub = into.join("stub");
-    fs::create_dir_all(&stub)?;
-    fs::write(stub.join("Cargo.toml"), STUB)?;
-    fs::write(stub.join("lib.rs"), "#![no_std]\n")?;
-    let rustflags = [
-        // An image is linked with `lto = "fat"`, which wants bitcode from every crate.
-        "-Cembed-bitcode=yes".to_owned(),
-        "-Cforce-frame-pointers=yes".to_owned(),
-        format!("--remap-path-prefix={}=/rustc/library", library.display()),
-    ];
-    let mut cargo = cargo();
-    cargo
-        .current_dir(&stub)
-        // Building the standard library is a nightly feature of cargo; only this build may use it.
-        .env("RUSTC_BOOTSTRAP", "1")
-        .env("__CARGO_TESTS_ONLY_SRC_ROOT", library)
-        .env("CARGO_ENCODED_RUSTFLAGS", rustflags.join("\x1f"))
-        .args(["build", "--release", "--offline", "--target", target, "--target-dir", "target"])
-        .args(["-Zbuild-std=core,alloc,compiler_builtins", "-Zbuild-std-features=compiler-builtins-mem"])
-        .args(["--config", "source.crates-io.replace-with=\"rust-src\""])
-        .arg("--config")
-        .arg(format!("source.rust-src.directory={:?}", library.join("vendor")));
-    log.run(&mut cargo, |_| {}).context("cannot build the bare-metal standard library")?;
-
-    let made = stub.join("target").join(target).join("release/deps");
-    let lib = into.join("lib/rustlib").join(target).join("lib");
-    fs::create_dir_all(&lib)?;
-    let mut contents = Vec::new();
-    for entry in fs::read_dir(&made).with_context(|| format!("cannot read {}", made.display()))? {
-        let entry = entry?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if name.ends_with(".rlib") && !name.starts_with("libstub-") {
-            fs::rename(entry.path(), lib.join(&name))?;
-            contents.push(name);
-        }
-    }
-    fs::remove_dir_all(&stub)?;
-    contents.sort();
-    Ok(contents)
-}
-
 /// The cargo that runs us, shielded from flags meant for host programs and from downloads behind our back.
 pub(crate) fn cargo() -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
@@ -168,6 +124,58 @@ impl Toolchain {
         let dir = String::from_utf8(output.context("cannot start rustc")?.stdout)?;
         let files = fs::read_dir(dir.trim()).into_iter().flatten().flatten();
         Ok(files.map(|file| file.file_name()).any(|name| name.to_string_lossy().starts_with("libcore-")))
+    }
+
+    /// Builds core, alloc and compiler_builtins below `into`, laid out as a sysroot.
+    fn build_std(
+        &self,
+        library: &Path,
+        target: &str,
+        into: &Path,
+        log: &Log,
+        step: &Step,
+    ) -> Result<Vec<String>> {
+        step.busy("building core and alloc");
+        let stub = into.join("stub");
+        fs::create_dir_all(&stub)?;
+        fs::write(stub.join("Cargo.toml"), STUB)?;
+        fs::write(stub.join("lib.rs"), "#![no_std]\n")?;
+        let rustflags = [
+            // An image is linked with `lto = "fat"`, which wants bitcode from every crate.
+            "-Cembed-bitcode=yes".to_owned(),
+            "-Cforce-frame-pointers=yes".to_owned(),
+            // Where Rust's own builds have it, so that debuggers and symbolisers treat both alike.
+            format!("--remap-path-prefix={}=/rustc/{}/library", library.display(), self.commit),
+        ];
+        let mut cargo = cargo();
+        cargo
+            .current_dir(&stub)
+            // Building the standard library is a nightly feature of cargo; only this build may use it.
+            .env("RUSTC_BOOTSTRAP", "1")
+            .env("__CARGO_TESTS_ONLY_SRC_ROOT", library)
+            .env("CARGO_ENCODED_RUSTFLAGS", rustflags.join("\x1f"))
+            .args(["build", "--release", "--offline", "--target", target, "--target-dir", "target"])
+            .args(["-Zbuild-std=core,alloc,compiler_builtins", "-Zbuild-std-features=compiler-builtins-mem"])
+            .args(["--config", "source.crates-io.replace-with=\"rust-src\""])
+            .arg("--config")
+            .arg(format!("source.rust-src.directory={:?}", library.join("vendor")));
+        log.run(&mut cargo, |_| {}).context("cannot build the bare-metal standard library")?;
+
+        let made = stub.join("target").join(target).join("release/deps");
+        let lib = into.join("lib/rustlib").join(target).join("lib");
+        fs::create_dir_all(&lib)?;
+        let mut contents = Vec::new();
+        for entry in fs::read_dir(&made).with_context(|| format!("cannot read {}", made.display()))? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.ends_with(".rlib") && !name.starts_with("libstub-") {
+                fs::rename(entry.path(), lib.join(&name))?;
+                contents.push(name);
+            }
+        }
+        fs::remove_dir_all(&stub)?;
+        contents.sort();
+        Ok(contents)
     }
 }
 

@@ -1,0 +1,191 @@
+//! Builds an image: cargo for the bare-metal target, then a raw file that Xen loads.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use anyhow::{Context, Result, bail};
+
+use crate::flatten::{self, Section};
+use crate::lab::Lab;
+use crate::progress::Progress;
+use crate::sysroot::cargo;
+
+/// An architecture that images are built for.
+#[derive(Debug)]
+pub struct Arch {
+    /// As Debian and Xen call it.
+    pub name: &'static str,
+    /// Rust's name of the target.
+    pub target: &'static str,
+    /// Below the workspace.
+    linker_script: &'static str,
+}
+
+/// The architectures, the default first.
+pub const ARCHES: &[Arch] =
+    &[Arch { name: "arm64", target: "aarch64-unknown-none", linker_script: "boot/link/aarch64.ld" }];
+
+impl Arch {
+    /// Finds an architecture by its name.
+    pub fn named(name: &str) -> Result<&'static Self, String> {
+        let names: Vec<_> = ARCHES.iter().map(|a| a.name).collect();
+        ARCHES
+            .iter()
+            .find(|a| a.name == name)
+            .ok_or_else(|| format!("{name} is not one of {}", names.join(", ")))
+    }
+}
+
+/// Which image to build, and how.
+#[derive(Clone, Debug)]
+pub struct BuildRequest {
+    /// The package below `images/`.
+    pub name: String,
+    /// What for.
+    pub arch: &'static Arch,
+    /// Features besides `image`.
+    pub features: Vec<String>,
+}
+
+impl BuildRequest {
+    /// The image as it is by default.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), arch: &ARCHES[0], features: Vec::new() }
+    }
+}
+
+/// A built image.
+#[derive(Clone, Debug)]
+pub struct Built {
+    /// What Xen loads.
+    pub image: PathBuf,
+    /// The same with symbols and debug information.
+    pub elf: PathBuf,
+    /// Length of the image's file.
+    pub image_bytes: u64,
+    /// What it takes in memory before it allocates anything.
+    pub memory_bytes: u64,
+    /// What it is made up of.
+    pub sections: Vec<Section>,
+}
+
+impl Lab {
+    /// Builds an image with cargo, whose own output goes to standard error.
+    pub fn build(&self, request: &BuildRequest, ui: &Progress) -> Result<Built> {
+        let sysroot = self.sysroot(request.arch.target, ui)?;
+        let elf = self.cargo_build(request, sysroot.as_deref())?;
+        let file = fs::read(&elf).with_context(|| format!("cannot read {}", elf.display()))?;
+        let flat =
+            flatten::flatten(&file).with_context(|| format!("cannot make an image of {}", elf.display()))?;
+
+        let variant: Vec<&str> =
+            std::iter::once(&request.name).chain(&request.features).map(String::as_str).collect();
+        let variant = variant.join("+");
+        let dir = self.dir().join("images").join(&variant);
+        let _lock = self.lock(&format!("image-{variant}"), ui)?;
+        fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+        let (image, kept_elf) = (dir.join("Image"), dir.join(format!("{}.elf", request.name)));
+        replace(&image, &flat.bytes)?;
+        replace(&kept_elf, &file)?;
+        Ok(Built {
+            image,
+            elf: kept_elf,
+            image_bytes: flat.bytes.len() as u64,
+            memory_bytes: flat.memory_bytes,
+            sections: flat.sections,
+        })
+    }
+
+    /// Runs cargo and returns the path of the executable it names.
+    fn cargo_build(&self, request: &BuildRequest, sysroot: Option<&Path>) -> Result<PathBuf> {
+        let features = std::iter::once("image").chain(request.features.iter().map(String::as_str));
+        let mut cargo = cargo();
+        cargo
+            .current_dir(self.workspace())
+            .env("CARGO_ENCODED_RUSTFLAGS", self.rustflags(request.arch, sysroot)?.join("\x1f"))
+            .args(["build", "--profile", "image", "--target", request.arch.target])
+            .args(["--package", &request.name, "--features", &features.collect::<Vec<_>>().join(",")])
+            .arg("--message-format=json-render-diagnostics")
+            .stdin(Stdio::null())
+            .stderr(Stdio::inherit());
+        let output = cargo.output().context("cannot start cargo")?;
+        if !output.status.success() {
+            bail!("cannot build {}: the reason is above", request.name);
+        }
+        let messages = String::from_utf8(output.stdout)?;
+        let executable = messages.lines().find_map(|line| executable(line, &request.name));
+        executable.with_context(|| format!("the package {} has no program of that name", request.name))
+    }
+
+    /// Flags that only an image needs; the crates' own come from the workspace.
+    fn rustflags(&self, arch: &Arch, sysroot: Option<&Path>) -> Result<Vec<String>> {
+        let cargo_home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+        let cargo_home = cargo_home.or_else(|| Some(std::env::home_dir()?.join(".cargo")));
+        let mut flags: Vec<String> = [
+            // For backtraces.
+            "-Cforce-frame-pointers=yes",
+            // It runs wherever it is loaded: linked at 0, with relative relocations in their short form (RELR).
+            "-Crelocation-model=pic",
+            "-Clink-arg=-pie",
+            "-Clink-arg=--no-dynamic-linker",
+            "-Clink-arg=-zpack-relative-relocs",
+            "-Clink-arg=-zmax-page-size=4096",
+            "-Clink-arg=-znorelro",
+            "-Clink-arg=--build-id=none",
+            // Seen from cargo, which starts the linker at the root of the workspace.
+            &format!("-Clink-arg=-T{}", arch.linker_script),
+            // The same sources make the same bytes in any directory.
+            &format!("--remap-path-prefix={}=.", self.workspace().display()),
+        ]
+        .map(str::to_owned)
+        .into();
+        flags.extend(cargo_home.map(|home| format!("--remap-path-prefix={}=/cargo", home.display())));
+        if let Some(sysroot) = sysroot {
+            flags.push("--sysroot".to_owned());
+            flags.push(sysroot.to_str().context("the workspace's path is not UTF-8")?.to_owned());
+        }
+        Ok(flags)
+    }
+}
+
+/// The executable that one of cargo's messages announces, if it is that of `name`.
+fn executable(message: &str, name: &str) -> Option<PathBuf> {
+    let message: serde_json::Value = serde_json::from_str(message).ok()?;
+    if message["target"]["name"] != name {
+        return None;
+    }
+    message["executable"].as_str().map(PathBuf::from)
+}
+
+/// Writes `path` in one step and only when it changes, so that nobody reads half an image.
+fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+    if fs::read(path).is_ok_and(|old| old == bytes) {
+        return Ok(());
+    }
+    let fresh = path.with_added_extension("new");
+    fs::write(&fresh, bytes).with_context(|| format!("cannot write {}", fresh.display()))?;
+    fs::rename(&fresh, path).with_context(|| format!("cannot write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_executable_among_cargos_messages() {
+        let library = r#"{"reason":"compiler-artifact","target":{"name":"mir-console"},"executable":null}"#;
+        let program =
+            r#"{"reason":"compiler-artifact","target":{"name":"mir-console"},"executable":"/t/mir-console"}"#;
+        assert_eq!(executable(library, "mir-console"), None);
+        assert_eq!(executable(program, "other"), None);
+        assert_eq!(executable(program, "mir-console"), Some("/t/mir-console".into()));
+        assert_eq!(executable("not JSON", "mir-console"), None);
+    }
+
+    #[test]
+    fn architectures_by_name() {
+        assert_eq!(Arch::named("arm64").expect("known").target, "aarch64-unknown-none");
+        assert!(Arch::named("vax").expect_err("unknown").contains("arm64"));
+    }
+}
