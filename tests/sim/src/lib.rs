@@ -1,1 +1,23 @@
 //! Xen in a process, for host tests.
+//!
+//! A [`World`] holds a hypervisor, any number of guests, the backends in domain 0 and a clock that moves only
+//! when nobody has anything to do. The real `xen-hyp` and drivers run on it unchanged, through the same
+//! `Platform` seam as on a board. Nothing runs by itself: [`Tasks`] polls futures exactly when they were
+//! woken, so a lost wake-up shows as a task that never ends.
+#![allow(unsafe_code, reason = "plays the hypervisor: reads arguments by address and owns shared pages")]
+
+mod domain;
+mod events;
+mod hypercall;
+mod page;
+mod rng;
+mod tasks;
+mod world;
+mod xenconsoled;
+
+pub use domain::{Domain, Setup, SimCpu};
+pub use page::Page;
+pub use rng::Rng;
+pub use tasks::Tasks;
+pub use world::{Backend, World};
+pub use xenconsoled::Xenconsoled;
