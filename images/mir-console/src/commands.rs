@@ -38,13 +38,14 @@ pub static COMMANDS: [Command; COUNT] = [
         arguments: "[PATH]",
         words: &["/", "/chosen", "/cpus", "/hypervisor", "/memory", "/timer"],
         about: "the device tree",
-        help: "Prints the device tree Xen gave us as source, or the node at PATH and what is below it.",
+        help: "Prints the device tree Xen gave us as source, or the node at PATH and what is\n\
+               below it.",
     },
     plain(
         "mem",
         "memory and who has it",
-        "Memory banks, pages and heap in use, the image's sections with the rights they are mapped with, and\n\
-         the stack.",
+        "Memory banks, pages and heap in use, the stack, and the image's sections with\n\
+         the rights they are mapped with.",
     ),
     plain(
         "xen",
@@ -54,33 +55,37 @@ pub static COMMANDS: [Command; COUNT] = [
     plain(
         "events",
         "event channels",
-        "Each open event channel with what it is connected to and how many events it had, and the sums.",
+        "Each open event channel with what it is connected to and how many events it\n\
+         had, and the sums.",
     ),
     plain(
         "clock",
         "what time it is",
-        "Time since the start, time of day if dom0 has told Xen, and the counter behind both.",
+        "Time since the start, time of day if dom0 has told Xen, and the counter behind\n\
+         both.",
     ),
     plain(
         "tasks",
         "the run loop's counters",
-        "Turns of the run loop, how often it slept, tasks and timers. A machine left alone adds nothing to them.",
+        "Turns of the run loop, how often it slept, tasks and timers. A machine left\n\
+         alone adds nothing to them.",
     ),
     Command {
         name: "log",
         arguments: "[LEVEL]",
         words: &["debug", "error", "info", "trace", "warn"],
         about: "the last log lines",
-        help: "Shows the last log lines and the level. With LEVEL (error, warn, info, debug, trace), shows messages\n\
-               from now on if they are at least as important.",
+        help: "Shows the last log lines and the level. With LEVEL (error, warn, info, debug,\n\
+               trace), shows messages from now on if they are at least as important.",
     },
     Command {
         name: "echo",
         arguments: "[WORDS]",
         words: &["raw"],
         about: "says it back",
-        help: "Prints WORDS. `echo raw N` reads the N bytes that follow the end of this line and writes them back as\n\
-               they are, then their count and CRC-32: the whole way through the console, without the editor.",
+        help: "Prints WORDS. `echo raw N` reads the N bytes that follow the end of this line\n\
+               and writes them back as they are, then their count and CRC-32: the whole way\n\
+               through the console, without the editor.",
     },
     Command {
         name: "colours",
@@ -99,7 +104,8 @@ pub static COMMANDS: [Command; COUNT] = [
                double  a panic while reporting a panic\n  \
                stack   recursion until the guard page below the stack\n  \
                null    a read through a null pointer\n  \
-               text    a write to the image's instructions, which are read-only (wx: the same)\n  \
+               text    a write to the image's instructions, which are read-only\n  \
+               wx      the same\n  \
                exec    a jump into the image's data, which is not executable\n  \
                oom     memory taken until there is none",
     },
@@ -166,7 +172,7 @@ mod tests {
     fn names_are_unique_and_lines_fit() {
         for (i, command) in COMMANDS.iter().enumerate() {
             assert!(NAMES[..i].iter().all(|&name| name != command.name));
-            assert!(command.help.lines().all(|line| line.len() < 120), "{}", command.name);
+            assert!(command.help.lines().all(|line| line.len() < 80), "{}", command.name);
         }
         assert_eq!(words(""), NAMES);
         assert_eq!(words("help "), NAMES);

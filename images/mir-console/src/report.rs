@@ -5,7 +5,7 @@ use crate::ink::Ink;
 use crate::machine::Machine;
 use crate::table::{Bytes, Table};
 use core::fmt::{self, Write};
-use fata_boot::info::{Gic, IntId, Region, UartKind};
+use fata_boot::info::{Conduit, Gic, IntId, Region, UartKind};
 use fata_rt::Rt;
 use xen_hyp::{Platform, Xen, XenError};
 
@@ -54,7 +54,7 @@ impl<P: Platform> Report<'_, P> {
                 regions(t, "grants", &[hypervisor.grants])?;
                 regions(t, "extended", &hypervisor.extended)?;
             }
-            None => t.row("events, grants", format_args!("{ABSENT}: no /hypervisor node"))?,
+            None => t.row("events", format_args!("{ABSENT}, as is all of /hypervisor"))?,
         }
         match &info.uart {
             Some(uart) => {
@@ -69,7 +69,8 @@ impl<P: Platform> Report<'_, P> {
         }
         t.row("console", format_args!("{}", self.machine.console))?;
         match info.psci {
-            Some(conduit) => t.row("psci", format_args!("{conduit:?}")),
+            Some(Conduit::Hvc) => t.row("psci", format_args!("hvc")),
+            Some(Conduit::Smc) => t.row("psci", format_args!("smc")),
             None => t.row("psci", format_args!("{ABSENT}")),
         }?;
         t.row("command line", format_args!("{}", or_absent(info.cmdline)))?;

@@ -34,7 +34,7 @@ impl<'a> Table<'a> {
         let mut text = String::new();
         text.write_fmt(value)?;
         let mut column = LABEL;
-        for (i, word) in text.split(' ').enumerate() {
+        for (i, word) in text.trim_end().split(' ').enumerate() {
             let columns = width::of_str(word);
             if i > 0 && column + 1 + columns < COLUMNS {
                 self.out.write_char(' ')?;
@@ -93,6 +93,7 @@ mod tests {
     fn values_are_aligned_and_wrapped() {
         assert_eq!(row("value"), "  label         value\n");
         assert_eq!(row(""), "  label         \n");
+        assert_eq!(row("value "), "  label         value\n");
         let long = row(&"word ".repeat(40));
         assert!(long.lines().count() > 2);
         for line in long.lines() {

@@ -3,7 +3,8 @@
 
 mod common;
 
-use common::{Random, Screen, seed};
+use common::Screen;
+use fata_sim::Rng;
 use mir_console::editor::Editor;
 use mir_console::{line, width};
 
@@ -176,7 +177,7 @@ fn clear_and_interrupt() {
 }
 
 /// Bytes as a hostile or unlucky user would send them, with what the editor knows more likely than by chance.
-fn noise(random: &mut Random, length: usize) -> Vec<u8> {
+fn noise(random: &mut Rng, length: usize) -> Vec<u8> {
     const KNOWN: &[&[u8]] = &[
         b"\x1b[A",
         b"\x1b[B",
@@ -213,10 +214,10 @@ fn noise(random: &mut Random, length: usize) -> Vec<u8> {
     ];
     let mut bytes = Vec::new();
     while bytes.len() < length {
-        match random.below(8) {
-            0 => bytes.push(random.next() as u8),
-            1..4 => bytes.push(b' ' + random.below(95) as u8),
-            _ => bytes.extend(KNOWN[random.below(KNOWN.len())]),
+        match random.within(0..8) {
+            0 => bytes.push(random.number() as u8),
+            1..4 => bytes.push(b' ' + random.within(0..95) as u8),
+            _ => bytes.extend(KNOWN[random.within(0..KNOWN.len())]),
         }
     }
     bytes
@@ -224,7 +225,7 @@ fn noise(random: &mut Random, length: usize) -> Vec<u8> {
 
 #[test]
 fn any_bytes_in_any_pieces_give_the_same_lines_and_the_same_row() {
-    let mut random = Random(seed());
+    let mut random = Rng::new();
     for _ in 0..300 {
         let bytes = noise(&mut random, 600);
         let mut whole = Session::new();
@@ -232,7 +233,7 @@ fn any_bytes_in_any_pieces_give_the_same_lines_and_the_same_row() {
         let mut pieces = Session::new();
         let mut rest = bytes.as_slice();
         while !rest.is_empty() {
-            let (piece, after) = rest.split_at(1 + random.below(rest.len().min(40)));
+            let (piece, after) = rest.split_at(1 + random.within(0..rest.len().min(40)));
             pieces.feed(piece);
             rest = after;
         }

@@ -82,26 +82,3 @@ impl Screen {
         self.rows.iter().map(|row| row.concat().trim_end().to_string() + "\n").collect()
     }
 }
-
-/// xorshift64*: the same numbers for the same seed everywhere.
-pub(crate) struct Random(pub(crate) u64);
-
-impl Random {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    pub(crate) fn below(&mut self, n: usize) -> usize {
-        (self.next() >> 16) as usize % n
-    }
-}
-
-/// The seed from `FATA_SEED`, else a fixed one; printed, so that a failure can be repeated.
-pub(crate) fn seed() -> u64 {
-    let seed = std::env::var("FATA_SEED").map_or(0x5eed, |text| text.parse().expect("FATA_SEED is a number"));
-    println!("FATA_SEED={seed}");
-    seed.max(1)
-}

@@ -1,0 +1,318 @@
+//! The whole application on the simulator: what a user types, and what they get to see.
+#![forbid(unsafe_code)]
+
+mod common;
+
+use common::Screen;
+use core::convert::Infallible;
+use embedded_io_async::{ErrorType, Read, Write};
+use fata_boot::info::{BootInfo, Conduit, Gic, Hypervisor, IntId, Region, Uart, UartKind};
+use fata_console::{Console, PvConsole};
+use fata_sim::{Rng, SimCpu, World, Xenconsoled};
+use mir_console::machine::{Fault, Machine, Stack};
+use mir_console::terminal::Gone;
+use mir_console::{Exit, app};
+use std::cell::RefCell;
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Duration;
+use xen_hyp::{Platform, Xen};
+
+/// A user who types `input`, and then hangs up; and what they saw.
+#[derive(Clone, Default)]
+struct User {
+    input: Rc<RefCell<Vec<u8>>>,
+    seen: Rc<RefCell<Vec<u8>>>,
+}
+
+impl ErrorType for User {
+    type Error = Infallible;
+}
+
+impl Read for User {
+    async fn read(&mut self, into: &mut [u8]) -> Result<usize, Infallible> {
+        let length = into.len().min(self.input.borrow().len());
+        into[..length].copy_from_slice(&self.input.borrow()[..length]);
+        self.input.borrow_mut().drain(..length);
+        Ok(length)
+    }
+}
+
+impl Write for User {
+    async fn write(&mut self, from: &[u8]) -> Result<usize, Infallible> {
+        self.seen.borrow_mut().extend_from_slice(from);
+        Ok(from.len())
+    }
+    async fn flush(&mut self) -> Result<(), Infallible> {
+        Ok(())
+    }
+}
+
+fn region(base: u64, size: u64) -> Region {
+    Region { base, size }
+}
+
+/// What `xl create` gives on GICv3, with a bank above 4 GiB and something odd to remark upon.
+fn info(cmdline: &'static str) -> BootInfo<'static> {
+    let mut info = BootInfo { model: "XENVM-4.20", compatible: "xen,xenvm-4.20", cpus: 1, cmdline, ..bare() };
+    info.memory.push(region(0x4000_0000, 0x800_0000)).unwrap();
+    info.memory.push(region(0x2_0000_0000, 0x1_4000_0000)).unwrap();
+    info.reserved.push(region(0x4800_0000 - 0x2000, 0x2000)).unwrap();
+    info.initrd = Some(region(0x4700_0000, 0x1_2345));
+    info.gic = Some(Gic::V3 { dist: region(0x300_1000, 0x1_0000), redist: region(0x302_0000, 0x10_0000) });
+    info.timer = Some(IntId(27));
+    info.psci = Some(Conduit::Hvc);
+    let mut extended = fata_boot::info::List::default();
+    extended.push(region(0x4800_0000, 0x7800_0000)).unwrap();
+    let grants = region(0x3800_0000, 0x100_0000);
+    info.hypervisor = Some(Hypervisor { version: "4.20", grants, extended, event: IntId(31) });
+    info.uart = Some(Uart {
+        kind: UartKind::Sbsa,
+        registers: region(0x2200_0000, 0x1000),
+        interrupt: Some(IntId(32)),
+    });
+    info.remarks.push("two /memory nodes overlap and were joined").unwrap();
+    info
+}
+
+/// A machine that says nothing of itself.
+fn bare() -> BootInfo<'static> {
+    BootInfo {
+        model: "",
+        compatible: "",
+        memory: Default::default(),
+        reserved: Default::default(),
+        cmdline: "",
+        initrd: None,
+        cpus: 0,
+        gic: None,
+        timer: None,
+        psci: None,
+        hypervisor: None,
+        uart: None,
+        dtb: b"tree",
+        remarks: Default::default(),
+    }
+}
+
+fn machine<'a>(info: &'a BootInfo<'static>) -> Machine<'a> {
+    Machine {
+        info,
+        console: "PV ring",
+        timer_hz: 62_500_000,
+        image: &[
+            ("instructions", Region { base: 0x4020_0000, size: 0x1_2000 }, "r-x"),
+            ("stack", Region { base: 0x4021_8000, size: 0x1_0000 }, "rw-"),
+        ],
+        stack: || Stack { size: 0x1_0000, used: 0x840 },
+        print_dt: |dtb, path, out| match path {
+            "/" => (0..500).try_for_each(|i| writeln!(out, "/* {} {i} */", dtb.escape_ascii())),
+            _ => writeln!(out, "no node {path}"),
+        },
+        commit: |fault: Fault| panic!("committed {fault:?}"),
+    }
+}
+
+/// A guest on a day in November.
+fn guest(world: &World) -> Rc<Xen<SimCpu>> {
+    let xen = world.guest();
+    xen.platform().domain().set_wall_clock(1_795_320_000, 0);
+    xen
+}
+
+/// Runs a session; gives how it ended and what was seen.
+fn run_as(user: &User, info: &BootInfo<'static>) -> (Result<Exit, Gone>, Vec<u8>) {
+    let xen = guest(&World::new());
+    let ended = fata_rt::run(&xen, async |rt| app(rt, xen.clone(), user.clone(), machine(info)).await);
+    (ended, user.seen.take())
+}
+
+fn run(cmdline: &'static str, input: &str) -> (Result<Exit, Gone>, String) {
+    let user = User::default();
+    user.input.borrow_mut().extend_from_slice(input.as_bytes());
+    let (ended, seen) = run_as(&user, &info(cmdline));
+    (ended, String::from_utf8(seen).unwrap())
+}
+
+/// Compares with `tests/golden/NAME`, or writes it if `FATA_GOLDEN=write`.
+fn golden(name: &str, seen: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+    assert!(!seen.replace("\r\n", "").contains(['\r', '\n']), "lines end in CR LF");
+    let seen = seen.replace("\r\n", "\n");
+    for line in seen.lines() {
+        assert!(line.chars().count() < 80 || line.contains('\u{1b}'), "too wide: {line:?}");
+    }
+    if std::env::var("FATA_GOLDEN").is_ok_and(|v| v == "write") {
+        std::fs::write(&path, seen).unwrap();
+        return;
+    }
+    let expected = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(seen == expected, "{} differs (FATA_GOLDEN=write updates it); now:\n{seen}", path.display());
+}
+
+#[test]
+fn greets_and_tells_what_was_found() {
+    let (ended, seen) = run("exit=poweroff console=hvc0", "");
+    assert_eq!(ended, Ok(Exit::Poweroff));
+    let mut screen = Screen::new();
+    screen.write(&seen);
+    assert!(screen.colours > 40);
+    let (_, plain) = run("exit=poweroff console=hvc0 colours=off", "");
+    assert!(!plain.contains('\u{1b}'));
+    assert_eq!(
+        screen.text().replace("console=hvc0", "console=hvc0 colours=off"),
+        plain.replace("\r\n", "\n") + "\n"
+    );
+    golden("greeting.txt", &plain);
+}
+
+#[test]
+fn four_lines_take_three_seconds() {
+    let xen = guest(&World::new());
+    let before_ns = xen.platform().now_ns();
+    let ended = fata_rt::run(&xen, async |rt| {
+        app(rt, xen.clone(), User::default(), machine(&info("exit=poweroff"))).await
+    });
+    assert_eq!(ended, Ok(Exit::Poweroff));
+    assert_eq!(xen.platform().now_ns() - before_ns, 3_000_000_000);
+}
+
+#[test]
+fn says_what_is_absent() {
+    let user = User::default();
+    let (_, seen) = run_as(&user, &BootInfo { cmdline: "greet=off colours=off exit=poweroff", ..bare() });
+    golden("bare.txt", &String::from_utf8(seen).unwrap());
+}
+
+#[test]
+fn each_command() {
+    for command in
+        ["help", "help crash", "help nonsense", "xen", "mem", "events", "clock", "log", "nonsense", "crash"]
+    {
+        let (_, seen) = run("quiet colours=off", &format!("{command}\r"));
+        golden(&(command.replace(' ', "-") + ".txt"), &seen);
+    }
+}
+
+#[test]
+fn about_and_tasks() {
+    let (_, seen) = run("quiet colours=off", "about\r");
+    assert!(seen.contains("a unikernel made with Fata") && seen.contains("What the board found"));
+    let (_, seen) = run("quiet colours=off", "tasks\r");
+    assert!(seen.contains("sleeps") && seen.contains("0, and this one"), "{seen}");
+}
+
+#[test]
+fn the_device_tree_is_printed_whole_whatever_its_size() {
+    let (_, seen) = run("quiet colours=off", "dt\r");
+    for i in 0..500 {
+        assert!(seen.contains(&format!("/* tree {i} */\r\n")), "line {i}");
+    }
+    assert_eq!(seen.matches("/* tree").count(), 500);
+    assert!(run("quiet", "dt /nowhere\r").1.contains("no node /nowhere"));
+}
+
+#[test]
+fn ends_when_told_to() {
+    assert_eq!(run("quiet", "reboot\r").0, Ok(Exit::Reboot));
+    assert_eq!(run("quiet", "mem\r\npoweroff\r\nreboot\r").0, Ok(Exit::Poweroff));
+    assert_eq!(run("quiet", "help\r").0, Err(Gone), "the user hung up");
+    assert_eq!(run("quiet exit=reboot", "").0, Ok(Exit::Reboot));
+}
+
+#[test]
+fn runs_the_commands_of_the_command_line() {
+    let (ended, seen) = run("quiet colours=off exec=\"echo one two; nonsense;echo three\"", "");
+    assert_eq!(ended, Ok(Exit::Poweroff));
+    golden("exec.txt", &seen);
+    assert_eq!(run("quiet exec=reboot;poweroff", "").0, Ok(Exit::Reboot));
+    let (ended, seen) = run("quiet exec=clock exit=stay", "echo typed\rreboot\r");
+    assert_eq!(ended, Ok(Exit::Reboot));
+    assert!(seen.contains("since start") && seen.contains("\r\ntyped\r\n"));
+}
+
+#[test]
+fn colours_can_be_turned_off_and_on() {
+    let (_, seen) = run("quiet", "colours off\rxen\rcolours on\rxen\r");
+    let mut parts = seen.split("Xen  ");
+    let (_, off, on) = (parts.next().unwrap(), parts.next().unwrap(), parts.next().unwrap());
+    let until = off.find("colours on").unwrap();
+    assert!(!off[..until].contains('\u{1b}'), "{off:?}");
+    assert!(on.contains('\u{1b}'));
+}
+
+#[test]
+#[should_panic(expected = "asked for with `crash panic`")]
+fn crash_panics() {
+    let _ = run("quiet", "crash panic\r");
+}
+
+#[test]
+#[should_panic(expected = "committed WriteText")]
+fn crash_leaves_faults_to_the_board() {
+    let _ = run("quiet", "crash wx\r");
+}
+
+/// Runs a session over the real console driver and its ring, with xenconsoled taking and giving random amounts.
+fn run_on_ring(input: &[u8], rng: Rng) -> Vec<u8> {
+    let world = World::new();
+    let xen = guest(&world);
+    let daemon = Xenconsoled::start(&world, xen.platform().domain());
+    daemon.chunk_randomly(rng);
+    daemon.input(input);
+    let console = Rc::new(Console::Pv(PvConsole::open(&xen).unwrap().unwrap()));
+    let info = info("quiet colours=off");
+    let ended = fata_rt::run(&xen, async |rt| {
+        let served = console.clone();
+        rt.on_turn(move || served.service());
+        let ended = app(rt.clone(), xen.clone(), &*console, machine(&info)).await;
+        assert!(console.drain(rt.sleep(Duration::from_secs(1))).await, "the last output is stuck");
+        ended
+    });
+    assert_eq!(ended, Ok(Exit::Poweroff));
+    daemon.take_output()
+}
+
+/// A mebibyte of every byte.
+#[test]
+fn echo_raw_loses_nothing() {
+    const COUNT: usize = 1 << 20;
+    let mut rng = Rng::new();
+    for line_end in ["\n", "\r\n"] {
+        let bytes = rng.bytes(COUNT);
+        let line = format!("echo raw {COUNT}{line_end}");
+        let input = [line.as_bytes(), &bytes, b"echo after\npoweroff\n"].concat();
+        let seen = run_on_ring(&input, rng.clone());
+        let header = format!("echo: send {COUNT} bytes\r\n");
+        let start = seen.windows(header.len()).position(|w| w == header.as_bytes()).unwrap() + header.len();
+        assert!(seen[start..start + COUNT] == bytes, "bytes were changed or lost");
+        let mut crc = mir_console::crc::Crc32::default();
+        crc.update(&bytes);
+        let rest = String::from_utf8_lossy(&seen[start + COUNT..]);
+        assert!(
+            rest.starts_with(&format!("\r\necho: {COUNT} bytes, crc32 {:08x}\r\n", crc.value())),
+            "{rest}"
+        );
+        assert!(rest.contains("\r\nafter\r\n"));
+    }
+}
+
+/// A mebibyte pasted into the editor: each line is run, and seen whole.
+#[test]
+fn a_paste_into_the_editor_loses_nothing() {
+    let mut rng = Rng::new();
+    let line = |i: usize| format!("echo line {i:05} {}", "x".repeat(rng.within(0..96)));
+    let lines: Vec<String> = (0..1 << 14).map(line).collect();
+    let seen = run_on_ring((lines.join("\r") + "\rpoweroff\r").as_bytes(), rng);
+    let seen = String::from_utf8(seen).unwrap();
+    let said: Vec<&str> = seen.split("\r\n").filter(|line| line.starts_with("line ")).collect();
+    assert_eq!(said.len(), lines.len());
+    assert!(said.iter().zip(&lines).all(|(said, line)| *said == line[5..].trim_end()));
+}
+
+#[test]
+fn events_lists_the_console() {
+    let seen = String::from_utf8(run_on_ring(b"events\rpoweroff\r", Rng::new())).unwrap();
+    let row = seen.lines().find(|line| line.contains("d0 port")).expect("the console's port");
+    assert!(row.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() > 0, "{row}");
+}
