@@ -2,19 +2,47 @@
 #![forbid(unsafe_code)]
 
 mod apt;
+mod backtrace;
+mod console;
+mod control;
+mod cpio;
+mod dom0;
+mod dom0less;
+mod dtb;
 mod flatten;
+mod gdb;
+mod guest;
+mod host;
 mod image;
 mod lab;
+mod machine;
+mod modules;
 mod parts;
 mod progress;
+mod qemu;
+mod qmp;
+mod snapshot;
 mod sources;
+mod symbols;
 mod sysroot;
+mod terminal;
 mod tool;
+mod xenlog;
 
 pub use apt::Host;
+pub use backtrace::{Annotator, Symboliser};
+pub use console::{Console, Transcript};
+pub use control::Output;
+pub use dom0less::{Dom0less, DomU};
+pub use dtb::Enhanced;
 pub use flatten::Section;
+pub use guest::{End, Guest};
+pub use host::{Dom0, XlDomU};
 pub use image::{ARCHES, Arch, BuildRequest, Built};
 pub use lab::Lab;
+pub use machine::{Config, Folder, Gic};
 pub use parts::{Qemu, XenParts, XenVersion};
 pub use progress::{Progress, Step};
+pub use qmp::Monitor;
 pub use sysroot::Toolchain;
+pub use terminal::{Left, Terminal};

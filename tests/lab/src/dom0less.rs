@@ -1,0 +1,220 @@
+//! Xen alone with the domains it starts itself: the quickest way to run an image.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::console::{Console, Pace, Transcript, contains};
+use crate::dtb::{DomUNode, Enhanced, Module};
+use crate::gdb::Stub;
+use crate::guest::{End, Ends, Guest};
+use crate::lab::Lab;
+use crate::machine::{Config, FOCUS_KEY, Folder, XEN_STOPPED, file_size};
+use crate::parts::XenVersion;
+use crate::progress::Progress;
+use crate::qemu::{Killer, Process};
+use crate::qmp::Monitor;
+use crate::symbols::xen_function;
+use crate::xenlog::{Source, Splitter};
+
+/// Where the first image is loaded: above Xen, its heap and QEMU's device tree.
+const FIRST_MODULE: u64 = 0x4a00_0000;
+/// Xen wants modules on page boundaries; 2 MiB keeps addresses readable.
+const MODULE_ALIGNMENT: u64 = 2 << 20;
+/// What Xen and the loaded modules need besides the guests' own memory.
+const XEN_MEMORY_KIB: u64 = 448 << 10;
+/// Xen's vpl011 holds 32 bytes of input and drops what does not fit.
+const PACE: Pace = Pace { bytes: 16, pause: Duration::from_millis(2) };
+
+/// A domain for Xen to start.
+#[derive(Clone, Debug)]
+pub struct DomU {
+    /// The image.
+    pub kernel: PathBuf,
+    /// An initial RAM disk.
+    pub ramdisk: Option<PathBuf>,
+    /// Its memory.
+    pub memory_kib: u64,
+    /// Its vCPUs.
+    pub vcpus: u32,
+    /// Its command line.
+    pub bootargs: String,
+    /// Whether it has a vpl011.
+    pub vpl011: bool,
+    /// What Xen offers it.
+    pub enhanced: Enhanced,
+}
+
+impl DomU {
+    /// An image with a vpl011 and those of Xen's interfaces that need no dom0: Xen panics when it is to
+    /// offer Xenstore without one.
+    pub fn new(kernel: PathBuf, memory_mib: u32) -> Self {
+        Self {
+            kernel,
+            ramdisk: None,
+            memory_kib: u64::from(memory_mib) << 10,
+            vcpus: 1,
+            bootargs: String::new(),
+            vpl011: true,
+            enhanced: Enhanced::NoXenstore,
+        }
+    }
+}
+
+/// The running machine. Dropping it ends it.
+pub struct Dom0less {
+    /// Its domains, in the order they were given; the first has the input focus.
+    pub guests: Vec<Guest>,
+    /// What Xen itself said.
+    pub xen: Transcript,
+    /// QEMU's monitor.
+    pub monitor: Monitor,
+    /// The run's folder.
+    pub folder: Folder,
+    _qemu: Process,
+}
+
+impl Dom0less {
+    /// Starts Xen and the domains. When all of them have ended, the machine ends too.
+    pub fn boot(lab: &Lab, config: &Config, domus: &[DomU], ui: &Progress) -> Result<Self> {
+        let qemu = lab.qemu(ui)?;
+        let parts = lab.xen(config.xen, ui)?;
+        let folder = Folder::take(lab, &config.name)?;
+        let guests_kib: u64 = domus.iter().map(|d| d.memory_kib).sum();
+        let enough = u32::try_from((guests_kib + XEN_MEMORY_KIB).div_ceil(1 << 10))?.next_multiple_of(64);
+        let memory_mib = config.memory_mib.unwrap_or(enough);
+        let mut tree = config.host_tree(lab, &qemu, memory_mib, ui)?;
+        tree.xen_bootargs(&config.xen_command_line(""))?;
+
+        let mut run = config.invocation(&qemu, &folder, memory_mib);
+        let mut address = FIRST_MODULE;
+        let mut place = |file: &PathBuf| -> Result<Module> {
+            let module = Module { address, bytes: file_size(file)? };
+            run.load(file, address);
+            address = (address + module.bytes).next_multiple_of(MODULE_ALIGNMENT);
+            Ok(module)
+        };
+        for domu in domus {
+            tree.domu(&DomUNode {
+                memory_kib: domu.memory_kib,
+                vcpus: domu.vcpus,
+                vpl011: domu.vpl011,
+                enhanced: domu.enhanced,
+                bootargs: domu.bootargs.clone(),
+                kernel: place(&domu.kernel)?,
+                ramdisk: domu.ramdisk.as_ref().map(&mut place).transpose()?,
+            })?;
+        }
+        fs::write(folder.file("board.dtb"), tree.to_dtb())?;
+        run.args(["-dtb", "board.dtb", "-kernel"]).args([&parts.hypervisor]);
+        // Xen does not say that a domain has shut down. We stand where it does so.
+        let image =
+            fs::read(&parts.hypervisor).with_context(|| format!("reading {}", parts.hypervisor.display()))?;
+        let shutdown = xen_function(&image, "domain_shutdown").filter(|_| config.gdb_port.is_none());
+        if shutdown.is_some() {
+            run.socket("gdb").args(["-S", "-gdb", "chardev:gdb"]);
+        }
+
+        let (process, streams) = run.start(config.timeout)?;
+        let mut streams = streams.into_iter();
+        let mut next = || streams.next().context("QEMU has fewer streams than asked for");
+        let (serial, qmp) = (next()?, next()?);
+        let monitor = Monitor::open(qmp)?;
+        let ends = Ends::default();
+        let input = Arc::new(Mutex::new(serial.try_clone()?));
+        let xen = Transcript::create(&folder.file("xen.log"))?;
+        let mut guests = Vec::new();
+        for domain in 1..=u16::try_from(domus.len())? {
+            let output = Transcript::create(&folder.file(&format!("console-{domain}.log")))?;
+            let console = Console::new(output, Arc::clone(&input), Some(PACE));
+            guests.push(Guest { domain, console, ends: ends.clone() });
+        }
+        let focus = Focus::new(config.xen, &input);
+        route(serial, xen.clone(), guests.clone(), focus, process.killer());
+        if let Some(address) = shutdown {
+            let (stub, killer, count) = (Stub::open(next()?)?, process.killer(), guests.len());
+            thread::spawn(move || {
+                // An error means that the machine is gone, and with it what there was to watch.
+                let _ = watch_shutdowns(stub, address, &ends, count);
+                killer.kill();
+            });
+        }
+        Ok(Self { guests, xen, monitor, folder, _qemu: process })
+    }
+}
+
+/// Sorts the serial line's bytes into transcripts.
+fn route(
+    serial: std::os::unix::net::UnixStream,
+    xen: Transcript,
+    guests: Vec<Guest>,
+    mut focus: Focus,
+    machine: Killer,
+) {
+    let mut splitter = Splitter::new(guests.len() > 1);
+    Transcript::follow(serial, move |bytes| {
+        let Some(bytes) = bytes else {
+            xen.end();
+            guests.iter().for_each(|guest| guest.console.output.end());
+            return;
+        };
+        splitter.feed(bytes, |source, piece| match source {
+            Source::Xen => {
+                focus.observe(piece);
+                xen.push(piece);
+                if XEN_STOPPED.iter().any(|words| contains(piece, words.as_bytes())) {
+                    machine.kill();
+                }
+            }
+            Source::Domain(domain) => {
+                let output = guests.iter().find(|g| g.domain == domain).map_or(&xen, |g| &g.console.output);
+                output.push(piece);
+            }
+        });
+    });
+}
+
+/// Xen 4.17 gives the input focus to domain 0 even when there is none; one turn further it is ours.
+struct Focus {
+    input: Option<Arc<Mutex<std::os::unix::net::UnixStream>>>,
+}
+
+impl Focus {
+    fn new(version: XenVersion, input: &Arc<Mutex<std::os::unix::net::UnixStream>>) -> Self {
+        Self { input: (version == XenVersion::V4_17).then(|| Arc::clone(input)) }
+    }
+
+    /// The keys may come before or after Xen's own turn: two turns end at domain 1 either way.
+    fn observe(&mut self, line: &[u8]) {
+        use std::io::Write;
+        if line.starts_with(b"(XEN) *** LOADING DOMU")
+            && let Some(input) = self.input.take()
+            && let Ok(mut input) = input.lock()
+        {
+            // If it fails the machine is gone, which its reader will notice.
+            let _ = input.write_all(&[FOCUS_KEY; 3]);
+        }
+    }
+}
+
+/// Stops at each call of `domain_shutdown(struct domain *d, u8 reason)` until all domains have ended.
+fn watch_shutdowns(mut stub: Stub, address: u64, ends: &Ends, domains: usize) -> Result<()> {
+    loop {
+        let stopped = stub.run_to(address)?;
+        let [domain, reason] = stopped.registers[..2] else { continue };
+        // The address may mean something else to a guest.
+        if stopped.exception_level != 2 {
+            continue;
+        }
+        // `struct domain` begins with its domid_t.
+        let id = stub.memory(domain, 2)?;
+        let id = id.first_chunk().map(|b| u16::from_le_bytes(*b)).context("QEMU gave too little memory")?;
+        if ends.record(id, End::from(reason as u8)) == domains {
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,371 @@
+//! Xen with a Linux dom0, which creates domains with `xl` as on a real host.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use crate::console::{Console, Transcript, contains};
+use crate::control::{Control, Output};
+use crate::dom0;
+use crate::dtb::Module;
+use crate::guest::{End, Ends, Guest};
+use crate::lab::Lab;
+use crate::machine::{Config, Folder, XEN_STOPPED, file_size};
+use crate::parts::{Qemu, XenParts};
+use crate::progress::Progress;
+use crate::qemu::{Invocation, Process};
+use crate::qmp::Monitor;
+
+/// The board's memory, unless the configuration says otherwise.
+const MEMORY_MIB: u32 = 1024;
+/// dom0's share; Xen's own and the guests' is the rest.
+const DOM0_ARGS: &str = "dom0_mem=256M dom0_max_vcpus=1";
+/// Low in memory, or Xen finds no room for dom0 beside them.
+const KERNEL_ADDRESS: u64 = 0x4200_0000;
+/// QEMU's device tree lies at 0x4800_0000.
+const RAMDISK_ADDRESS: u64 = 0x4400_0000;
+/// What makes dom0 quick: no self-tests, no needless clearing, no waiting for quiet CPUs, no certificates.
+const LINUX_ARGS: &str = "console=hvc0 quiet rdinit=/init cryptomgr.notests init_on_alloc=0 \
+    rcupdate.rcu_expedited=1 nokaslr mitigations=off 8250.nr_uarts=0 \
+    initcall_blacklist=init_encrypted,load_system_certificate_list,crypto_kdf108_init,jent_mod_init";
+/// Guests whose consoles can be joined at the same time.
+const CONSOLES: usize = 4;
+/// Booting takes 4 to 8 s on a quiet host.
+const BOOT_TIMEOUT: Duration = Duration::from_secs(90);
+/// `xl create` takes about a second.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(60);
+/// A guest's last bytes are on their way when its end is known.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A domain for `xl` to create.
+#[derive(Clone, Debug)]
+pub struct XlDomU {
+    /// Its name, which nothing else on this host may have.
+    pub name: String,
+    /// The image, on this machine.
+    pub kernel: PathBuf,
+    /// An initial RAM disk, on this machine.
+    pub ramdisk: Option<PathBuf>,
+    /// Its memory.
+    pub memory_mib: u32,
+    /// Its vCPUs.
+    pub vcpus: u32,
+    /// Its command line.
+    pub args: String,
+    /// More lines of xl.cfg(5).
+    pub more: String,
+}
+
+impl XlDomU {
+    /// An image with one vCPU and no devices.
+    pub fn new(name: &str, kernel: PathBuf, memory_mib: u32) -> Self {
+        Self {
+            name: name.to_owned(),
+            kernel,
+            ramdisk: None,
+            memory_mib,
+            vcpus: 1,
+            args: String::new(),
+            more: String::new(),
+        }
+    }
+
+    fn config(&self, kernel: &str, ramdisk: Option<&str>) -> String {
+        let ramdisk = ramdisk.map(|path| format!("ramdisk = {}\n", quoted(path))).unwrap_or_default();
+        format!(
+            "name = {}\nkernel = {}\n{ramdisk}cmdline = {}\nmemory = {}\nvcpus = {}\n{}\n",
+            quoted(&self.name),
+            quoted(kernel),
+            quoted(&self.args),
+            self.memory_mib,
+            self.vcpus,
+            self.more
+        )
+    }
+}
+
+/// The running host. Dropping it ends it.
+pub struct Dom0 {
+    /// What Xen and dom0's kernel said.
+    pub serial: Transcript,
+    /// The run's folder.
+    pub folder: Folder,
+    control: Mutex<Control>,
+    monitor: Mutex<Monitor>,
+    consoles: Mutex<Vec<Port>>,
+    ends: Ends,
+    /// Last: the streams above end with it.
+    _qemu: Process,
+}
+
+/// A virtio port that carries a guest's console.
+struct Port {
+    name: String,
+    stream: UnixStream,
+}
+
+impl Dom0 {
+    /// A host that is ready for commands: from a snapshot where there is one or can be made, else booted.
+    pub fn start(lab: &Lab, config: &Config, ui: &Progress) -> Result<Self> {
+        let plan = Plan::new(lab, config, ui)?;
+        if config.gdb_port.is_some() {
+            return plan.boot(config, Folder::take(lab, &config.name)?);
+        }
+        let restored = plan
+            .snapshot(lab, config, ui)
+            .and_then(|file| plan.restore(config, Folder::take(lab, &config.name)?, &file));
+        restored.or_else(|error| {
+            ui.note(&format!("dom0 cannot be taken from a snapshot, so it boots: {error:#}"));
+            plan.boot(config, Folder::take(lab, &config.name)?)
+        })
+    }
+
+    /// The same, always booted.
+    pub fn boot(lab: &Lab, config: &Config, ui: &Progress) -> Result<Self> {
+        Plan::new(lab, config, ui)?.boot(config, Folder::take(lab, &config.name)?)
+    }
+
+    /// Runs a shell script in dom0.
+    pub fn run(&self, script: &str, timeout: Duration) -> Result<Output> {
+        self.control().run(script, timeout).with_context(|| self.logs())
+    }
+
+    /// Runs a shell script that must succeed, and returns what it wrote.
+    pub fn sh(&self, script: &str) -> Result<String> {
+        let output = self.run(script, COMMAND_TIMEOUT)?;
+        if output.code != 0 {
+            bail!("in dom0, `{script}` failed with {}:\n{}{}", output.code, output.text(), self.logs());
+        }
+        Ok(output.text())
+    }
+
+    /// Writes a file in dom0.
+    pub fn push(&self, path: &str, contents: &[u8]) -> Result<()> {
+        self.control().put(path, contents, COMMAND_TIMEOUT).with_context(|| self.logs())
+    }
+
+    /// Reads a file of dom0.
+    pub fn pull(&self, path: &str) -> Result<Vec<u8>> {
+        let output = self.run(&format!("cat {path}"), COMMAND_TIMEOUT)?;
+        if output.code != 0 {
+            bail!("dom0 has no {path}: {}", output.text());
+        }
+        Ok(output.bytes)
+    }
+
+    /// Runs a line of QEMU's monitor (`hostfwd_add tcp::8080-10.0.2.15:80`).
+    pub fn monitor(&self, line: &str) -> Result<String> {
+        self.monitor.lock().unwrap_or_else(PoisonError::into_inner).human(line)
+    }
+
+    /// Creates a domain with `xl create` and joins its console. It stays when it ends, until [`Self::destroy`].
+    pub fn create(&self, domu: &XlDomU) -> Result<Guest> {
+        let name = &domu.name;
+        let push = |path: &Path, what: &str| -> Result<String> {
+            let remote = format!("/tmp/{name}.{what}");
+            let contents = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+            self.push(&remote, &contents)?;
+            Ok(remote)
+        };
+        let kernel = push(&domu.kernel, "kernel")?;
+        let ramdisk = domu.ramdisk.as_deref().map(|path| push(path, "ramdisk")).transpose()?;
+        self.push(&format!("/tmp/{name}.cfg"), domu.config(&kernel, ramdisk.as_deref()).as_bytes())?;
+        let port = {
+            let mut free = self.consoles.lock().unwrap_or_else(PoisonError::into_inner);
+            free.pop().with_context(|| format!("more than {CONSOLES} guests' consoles at a time"))?
+        };
+        // Nobody needs to watch the domain for xl: it is not restarted.
+        let script = format!(
+            "set -e\nxl create -q -e /tmp/{name}.cfg >/tmp/{name}.xl 2>&1 || {{ cat /tmp/{name}.xl; exit 1; }}\n\
+             id=$(xl domid {name})\n\
+             setsid /lab/attach $id /dev/lab/{} </dev/null >/dev/null 2>&1 &\n\
+             echo $! >/tmp/{name}.attach\necho $id",
+            port.name
+        );
+        let domain = self.sh(&script)?.trim().parse().context("xl gave no domain number")?;
+        let output = Transcript::create(&self.folder.file(&format!("console-{name}.log")))?;
+        let input = Arc::new(Mutex::new(port.stream.try_clone()?));
+        let console = Console::new(output.clone(), input, None);
+        Transcript::follow(port.stream, move |bytes| match bytes {
+            Some(bytes) => output.push(bytes),
+            None => output.end(),
+        });
+        Ok(Guest { domain, console, ends: self.ends.clone() })
+    }
+
+    /// Waits until all that an ended guest wrote is in its transcript.
+    ///
+    /// xenconsoled logs each byte before it passes it on, so its log says how many to wait for.
+    pub fn drain(&self, name: &str, guest: &Guest) -> Result<()> {
+        let size =
+            self.sh(&format!("stat -c %s /var/log/xen/console/guest-{name}.log 2>/dev/null || echo 0"))?;
+        let size = size.trim().parse().with_context(|| format!("dom0 gave {size:?} as a file's size"))?;
+        if !guest.console.output.wait_for_length(size, DRAIN_TIMEOUT) {
+            let had = guest.console.output.bytes().len();
+            bail!(
+                "{name} wrote {size} bytes, but only {had} came through; see {}",
+                guest.console.output.log().display()
+            );
+        }
+        Ok(())
+    }
+
+    /// Removes a domain.
+    pub fn destroy(&self, name: &str) -> Result<()> {
+        self.sh(&format!("xl destroy {name}; kill -- -$(cat /tmp/{name}.attach) 2>/dev/null; true"))
+            .map(|_| ())
+    }
+
+    fn control(&self) -> std::sync::MutexGuard<'_, Control> {
+        self.control.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn logs(&self) -> String {
+        format!("see {}", self.serial.log().display())
+    }
+}
+
+/// All that decides what a host will be: the same for booting and for restoring it.
+pub(crate) struct Plan {
+    qemu: Qemu,
+    parts: XenParts,
+    initramfs: PathBuf,
+    dtb: Vec<u8>,
+    memory_mib: u32,
+    /// Names everything that went in.
+    pub(crate) recipe: String,
+}
+
+impl Plan {
+    fn new(lab: &Lab, config: &Config, ui: &Progress) -> Result<Self> {
+        let qemu = lab.qemu(ui)?;
+        let parts = lab.xen(config.xen, ui)?;
+        let contents = dom0::recipe(&parts);
+        let dir = lab.part(&format!("dom0-{}", config.xen), &contents, ui, |into, _, step| {
+            step.busy("packing dom0's files");
+            fs::write(into.join("dom0.cpio"), dom0::initramfs(&parts)?)?;
+            Ok(vec!["dom0.cpio".to_owned()])
+        })?;
+        let initramfs = dir.join("dom0.cpio");
+        let memory_mib = config.memory_mib.unwrap_or(MEMORY_MIB);
+        let mut tree = config.host_tree(lab, &qemu, memory_mib, ui)?;
+        let xen_args = config.xen_command_line(DOM0_ARGS);
+        tree.xen_bootargs(&xen_args)?;
+        tree.dom0(
+            Module { address: KERNEL_ADDRESS, bytes: file_size(&parts.kernel)? },
+            LINUX_ARGS,
+            Module { address: RAMDISK_ADDRESS, bytes: file_size(&initramfs)? },
+        )?;
+        let recipe = format!(
+            "QEMU {:?} {} {:?} {xen_args:?} {LINUX_ARGS:?} {contents}",
+            qemu.version,
+            config.board(memory_mib).join(" "),
+            config.qemu_args
+        );
+        Ok(Self { qemu, parts, initramfs, dtb: tree.to_dtb(), memory_mib, recipe })
+    }
+
+    pub(crate) fn qemu_version(&self) -> [u32; 3] {
+        self.qemu.version
+    }
+
+    /// Boots it, which takes some seconds.
+    pub(crate) fn boot(&self, config: &Config, folder: Folder) -> Result<Dom0> {
+        fs::write(folder.file("board.dtb"), &self.dtb)?;
+        let mut run = self.invocation(config, &folder);
+        run.args(["-dtb", "board.dtb", "-kernel"]).args([&self.parts.hypervisor]);
+        run.load(&self.parts.kernel, KERNEL_ADDRESS).load(&self.initramfs, RAMDISK_ADDRESS);
+        let host = self.start(config, folder, run)?;
+        let timeout = if config.gdb_port.is_some() { config.timeout } else { BOOT_TIMEOUT };
+        host.control().wait_until_ready(timeout).with_context(|| host.logs())?;
+        Ok(host)
+    }
+
+    /// Loads it from a snapshot, which takes part of a second.
+    fn restore(&self, config: &Config, folder: Folder, snapshot: &Path) -> Result<Dom0> {
+        let mut run = self.invocation(config, &folder);
+        run.args(["-incoming", "defer"]);
+        let host = self.start(config, folder, run)?;
+        host.monitor.lock().unwrap_or_else(PoisonError::into_inner).restore(snapshot)?;
+        host.sh("true").context("dom0 does not answer after it was restored")?;
+        Ok(host)
+    }
+
+    /// Writes a ready host to `file` and ends it.
+    pub(crate) fn save(&self, config: &Config, folder: Folder, file: &Path) -> Result<()> {
+        let host = self.boot(config, folder)?;
+        host.sh("sync; echo 3 >/proc/sys/vm/drop_caches")?;
+        host.monitor.lock().unwrap_or_else(PoisonError::into_inner).save(file)
+    }
+
+    fn invocation(&self, config: &Config, folder: &Folder) -> Invocation {
+        let mut run = config.invocation(&self.qemu, folder, self.memory_mib);
+        run.args(["-device", "virtio-serial-device"]);
+        for name in
+            ["control".to_owned(), "events".to_owned()].into_iter().chain((0..CONSOLES).map(console_port))
+        {
+            run.socket(&name);
+            run.args(["-device".to_owned(), format!("virtserialport,chardev={name},name={name}")]);
+        }
+        run.args(["-netdev", "user,id=net", "-device", "virtio-net-device,netdev=net"]);
+        run
+    }
+
+    fn start(&self, config: &Config, folder: Folder, run: Invocation) -> Result<Dom0> {
+        let (qemu, streams) = run.start(config.timeout)?;
+        let mut streams = streams.into_iter();
+        let mut next = || streams.next().context("QEMU has fewer streams than asked for");
+        let (serial_stream, qmp, control, events) = (next()?, next()?, next()?, next()?);
+        let monitor = Monitor::open(qmp)?;
+        let serial = Transcript::create(&folder.file("xen.log"))?;
+        let (log, machine) = (serial.clone(), qemu.killer());
+        Transcript::follow(serial_stream, move |bytes| match bytes {
+            Some(bytes) => {
+                log.push(bytes);
+                if XEN_STOPPED.iter().any(|words| contains(bytes, words.as_bytes())) {
+                    machine.kill();
+                }
+            }
+            None => log.end(),
+        });
+        let ends = Ends::default();
+        let recorder = ends.clone();
+        thread::spawn(move || {
+            for line in BufReader::new(events).lines().map_while(Result::ok) {
+                let numbers =
+                    line.split_once(' ').and_then(|(d, r)| Some((d.parse().ok()?, r.parse::<u8>().ok()?)));
+                if let Some((domain, reason)) = numbers {
+                    recorder.record(domain, End::from(reason));
+                }
+            }
+        });
+        let mut consoles = Vec::new();
+        for n in 0..CONSOLES {
+            consoles.push(Port { name: console_port(n), stream: next()? });
+        }
+        Ok(Dom0 {
+            serial,
+            folder,
+            control: Mutex::new(Control::new(control)),
+            monitor: Mutex::new(monitor),
+            consoles: Mutex::new(consoles),
+            ends,
+            _qemu: qemu,
+        })
+    }
+}
+
+fn console_port(n: usize) -> String {
+    format!("console{n}")
+}
+
+/// A string of xl.cfg(5), which knows no escapes: a double quote needs single ones around it.
+fn quoted(text: &str) -> String {
+    if text.contains('"') { format!("'{text}'") } else { format!("\"{text}\"") }
+}

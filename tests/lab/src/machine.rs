@@ -1,0 +1,225 @@
+//! What every machine of the lab has in common: its settings, its folder, its board.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use crate::dtb::HostTree;
+use crate::lab::Lab;
+use crate::parts::{Qemu, XenVersion};
+use crate::progress::Progress;
+use crate::qemu::{Invocation, option_value};
+
+/// The interrupt controller of the board, and so of its guests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Gic {
+    /// GICv2
+    V2,
+    /// GICv3
+    V3,
+}
+
+impl Gic {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::V2, Self::V3];
+}
+
+impl fmt::Display for Gic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::V2 => "2",
+            Self::V3 => "3",
+        })
+    }
+}
+
+impl FromStr for Gic {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|gic| gic.to_string() == text);
+        found.ok_or_else(|| format!("{text} is not one of 2, 3"))
+    }
+}
+
+/// How to set up a machine.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Names the run's folder under `target/lab/runs`.
+    pub name: String,
+    /// Which hypervisor.
+    pub xen: XenVersion,
+    /// Which interrupt controller.
+    pub gic: Gic,
+    /// The board's memory; with none given, enough for the guests.
+    pub memory_mib: Option<u32>,
+    /// Physical CPUs.
+    pub cpus: u32,
+    /// Counts instructions instead of time: one a nanosecond, the same in every run.
+    pub icount: bool,
+    /// More of Xen's command line.
+    pub xen_args: Vec<String>,
+    /// More of QEMU's command line.
+    pub qemu_args: Vec<String>,
+    /// QEMU's options for what only watches the machine: snapshots are made and loaded without regard to them.
+    pub watch_args: Vec<String>,
+    /// Waits for GDB on this TCP port before Xen's first instruction.
+    pub gdb_port: Option<u16>,
+    /// The machine is killed after this time, whatever happens.
+    pub timeout: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            name: "machine".to_owned(),
+            xen: XenVersion::V4_20,
+            gic: Gic::V3,
+            memory_mib: None,
+            cpus: 1,
+            icount: false,
+            xen_args: Vec::new(),
+            qemu_args: Vec::new(),
+            watch_args: Vec::new(),
+            gdb_port: None,
+            timeout: Duration::from_secs(120),
+        }
+    }
+}
+
+/// Xen's command line on every machine. The key that moves the input focus is Ctrl-^ instead of Ctrl-a, which
+/// people type.
+const XEN_ARGS: &str =
+    "console=dtuart dtuart=/pl011@9000000 loglvl=info guest_loglvl=all bootscrub=0 noreboot conswitch=~";
+/// What Xen prints when it has stopped for good.
+pub(crate) const XEN_STOPPED: [&str; 2] = ["Manual reset required", "halting machine"];
+/// The byte to send three times to move the input focus.
+pub(crate) const FOCUS_KEY: u8 = b'~' - b'a' + 1;
+
+impl Config {
+    pub(crate) fn xen_command_line(&self, more: &str) -> String {
+        [XEN_ARGS, more, &self.xen_args.join(" ")]
+            .iter()
+            .filter(|a| !a.is_empty())
+            .copied()
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
+
+    /// The arguments that make the board; the same for a fresh start and for loading a snapshot.
+    pub(crate) fn board(&self, memory_mib: u32) -> Vec<String> {
+        let (cpu, accelerator) =
+            if self.icount { ("max", "tcg,thread=single") } else { ("cortex-a76", "tcg,thread=multi") };
+        let mut args: Vec<String> = [
+            "-M",
+            &format!("virt,virtualization=on,gic-version={}", self.gic),
+            "-cpu",
+            cpu,
+            "-accel",
+            accelerator,
+            "-smp",
+            &self.cpus.to_string(),
+            "-m",
+            &memory_mib.to_string(),
+            "-display",
+            "none",
+            "-nodefaults",
+            "-no-user-config",
+            "-no-reboot",
+        ]
+        .map(str::to_owned)
+        .to_vec();
+        if self.icount {
+            args.extend(["-icount", "shift=0,sleep=off"].map(str::to_owned));
+        }
+        args
+    }
+
+    /// QEMU with this board, Xen's serial line and the monitor on sockets of ours, in that order.
+    pub(crate) fn invocation(&self, qemu: &Qemu, folder: &Folder, memory_mib: u32) -> Invocation {
+        let mut run = Invocation::new(qemu.argv_prefix.clone(), &folder.path);
+        run.args(self.board(memory_mib));
+        run.socket("serial").args(["-serial", "chardev:serial"]);
+        run.socket("qmp").args(["-mon", "chardev=qmp,mode=control"]);
+        if let Some(port) = self.gdb_port {
+            run.args(["-S".to_owned(), "-gdb".to_owned(), format!("tcp:127.0.0.1:{port}")]);
+        }
+        run.args(self.qemu_args.clone()).args(self.watch_args.clone());
+        run
+    }
+
+    /// What the board looks like to Xen, as QEMU describes it.
+    pub(crate) fn host_tree(
+        &self,
+        lab: &Lab,
+        qemu: &Qemu,
+        memory_mib: u32,
+        ui: &Progress,
+    ) -> Result<HostTree> {
+        let board = self.board(memory_mib);
+        let name = format!(
+            "dtb/gic{}-cpus{}-{memory_mib}{}",
+            self.gic,
+            self.cpus,
+            if self.icount { "-icount" } else { "" }
+        );
+        let recipe = format!("{:?} {}", qemu.version, board.join(" "));
+        let dir = lab.part(&name, &recipe, ui, |into, _, _| {
+            let blob = into.join("board.dtb");
+            let mut dump = board.clone();
+            dump[1] = format!("{},dumpdtb={}", dump[1], option_value(&blob));
+            let output = qemu.command().args(&dump).output().context("starting QEMU")?;
+            if !blob.is_file() {
+                bail!("QEMU wrote no device tree: {}", String::from_utf8_lossy(&output.stderr));
+            }
+            Ok(vec!["board.dtb".to_owned()])
+        })?;
+        let blob = dir.join("board.dtb");
+        HostTree::parse(&fs::read(&blob).with_context(|| format!("reading {}", blob.display()))?)
+    }
+}
+
+/// A run's own folder, with everything that led to its outcome.
+pub struct Folder {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Held while the run lasts, so that nobody else takes the folder.
+    _lock: File,
+}
+
+impl Folder {
+    /// `target/lab/runs/NAME`, emptied; `NAME-2` and so on while that is in use.
+    pub fn take(lab: &Lab, name: &str) -> Result<Self> {
+        let runs = lab.dir().join("runs");
+        for n in 1.. {
+            let path = runs.join(if n == 1 { name.to_owned() } else { format!("{name}-{n}") });
+            fs::create_dir_all(&path).with_context(|| format!("creating {}", path.display()))?;
+            let lock = File::create(path.join("lock"))?;
+            if lock.try_lock().is_err() {
+                continue;
+            }
+            for entry in fs::read_dir(&path)? {
+                let entry = entry?;
+                if entry.file_name() != "lock" {
+                    fs::remove_file(entry.path()).with_context(|| format!("emptying {}", path.display()))?;
+                }
+            }
+            return Ok(Self { path, _lock: lock });
+        }
+        unreachable!("there is always a next number")
+    }
+
+    /// A file in it.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+}
+
+/// The size of a file, which must exist.
+pub(crate) fn file_size(path: &Path) -> Result<u64> {
+    Ok(fs::metadata(path).with_context(|| format!("reading {}", path.display()))?.len())
+}
