@@ -7,12 +7,10 @@ use crate::editor::Editor;
 use crate::ink::Ink;
 use crate::machine::Machine;
 use crate::options::Options;
-use crate::report::Report;
+use crate::report::{self, Report};
 use crate::terminal::{Gone, Terminal};
 use alloc::rc::Rc;
 use alloc::string::String;
-use alloc::vec::Vec;
-use core::fmt;
 use core::time::Duration;
 use embedded_io_async::{Read, Write};
 use fata_rt::Rt;
@@ -63,11 +61,11 @@ impl<P: Platform, C: Read + Write> App<'_, P, C> {
             self.greet().await?;
         }
         if options.table {
-            self.report(|r, out| r.found(out)).await?;
+            self.answer(report::FOUND, "").await?;
         }
         for command in options.exec.into_iter().flat_map(|commands| commands.split(';')) {
             let (on, off) = (self.ink.green(), self.ink.off());
-            self.terminal.print(&|out| writeln!(out, "{on}{PROMPT}{off}{}", command.trim())).await?;
+            self.terminal.print(&|out| writeln!(out, "{on}{PROMPT}{off}{}", command.trim_ascii())).await?;
             if let Some(exit) = self.command(command).await? {
                 return Ok(exit);
             }
@@ -124,68 +122,44 @@ impl<P: Platform, C: Read + Write> App<'_, P, C> {
 
     /// Runs one command; gives an exit if that was one.
     async fn command(&mut self, line: &str) -> Result<Option<Exit>, Gone> {
-        let line = line.trim();
+        let line = line.trim_ascii();
         let (name, argument) = line.split_once(' ').unwrap_or((line, ""));
-        let (argument, ink) = (argument.trim(), self.ink);
+        let argument = argument.trim_ascii();
         match name {
-            "" => {}
-            "help" => self.terminal.print(&|out| commands::help(argument, ink, out)).await?,
-            "about" => self.report(|r, out| r.about(out)).await?,
-            "mem" => self.report(|r, out| r.mem(out)).await?,
-            "xen" => self.report(|r, out| r.xen(out)).await?,
-            "events" => self.report(|r, out| r.events(out)).await?,
-            "clock" => self.report(|r, out| r.clock(out)).await?,
-            "tasks" => self.report(|r, out| r.tasks(out)).await?,
-            "dt" => {
-                let (dtb, print) = (self.machine.info.dtb, self.machine.print_dt);
-                let path = if argument.is_empty() { "/" } else { argument };
-                self.terminal.print(&|out| print(dtb, path, out)).await?;
-            }
-            "log" => self.log(argument).await?,
-            "echo" => self.echo(argument).await?,
-            "colours" => self.colours(argument).await?,
-            "crash" => self.crash(argument).await?,
-            "reboot" => return Ok(Some(Exit::Reboot)),
+            "" => return Ok(None),
             "poweroff" => return Ok(Some(Exit::Poweroff)),
-            _ => self.terminal.print(&|out| commands::unknown(name, ink, out)).await?,
+            "reboot" => return Ok(Some(Exit::Reboot)),
+            "echo" => {
+                if let Some(count) = raw_count(argument) {
+                    self.echo_raw(count).await?;
+                    return Ok(None);
+                }
+            }
+            "crash" => {
+                if let Some(crash) = Crash::parse(argument) {
+                    crash.happen(self.machine.commit);
+                }
+            }
+            "log" => {
+                if let Ok(level) = argument.parse() {
+                    fata_log::set_level(level);
+                }
+            }
+            "colours" => match argument {
+                "on" => self.ink = Ink(true),
+                "off" => self.ink = Ink(false),
+                _ => {}
+            },
+            _ => {}
         }
+        self.answer(name, argument).await?;
         Ok(None)
     }
 
-    async fn report(
-        &mut self,
-        what: fn(&Report<'_, P>, &mut dyn fmt::Write) -> fmt::Result,
-    ) -> Result<(), Gone> {
+    /// Prints what there is to say to a command.
+    async fn answer(&mut self, name: &str, argument: &str) -> Result<(), Gone> {
         let report = Report { machine: &self.machine, xen: &self.xen, rt: &self.rt, ink: self.ink };
-        self.terminal.print(&|out| what(&report, out)).await
-    }
-
-    async fn log(&mut self, level: &str) -> Result<(), Gone> {
-        let mut recent = Vec::new();
-        match level.parse() {
-            Ok(level) => fata_log::set_level(level),
-            Err(_) => fata_log::recent(|piece| recent.extend_from_slice(piece)),
-        }
-        let recent = String::from_utf8_lossy(&recent);
-        self.terminal
-            .print(&|out| {
-                for c in recent.chars() {
-                    out.write_char(if c.is_control() && !matches!(c, '\n' | '\t') { '?' } else { c })?;
-                }
-                writeln!(out, "Shown: {} and what is more important.", fata_log::level())
-            })
-            .await
-    }
-
-    async fn echo(&mut self, words: &str) -> Result<(), Gone> {
-        let count = match words.split_once(' ') {
-            Some(("raw", count)) => count.trim().parse::<u64>().ok(),
-            _ => None,
-        };
-        match count {
-            Some(count) => self.echo_raw(count).await,
-            None => self.terminal.print(&|out| writeln!(out, "{words}")).await,
-        }
+        self.terminal.print(&|out| report.answer(name, argument, out)).await
     }
 
     /// Writes the next `count` bytes of input back as they are.
@@ -201,36 +175,9 @@ impl<P: Platform, C: Read + Write> App<'_, P, C> {
         let crc = crc.value();
         self.terminal.print(&|out| writeln!(out, "\n{on}echo: {count} bytes, crc32 {crc:08x}{off}")).await
     }
+}
 
-    async fn colours(&mut self, argument: &str) -> Result<(), Gone> {
-        match argument {
-            "on" => self.ink = Ink(true),
-            "off" => self.ink = Ink(false),
-            _ => {}
-        }
-        let ink = self.ink;
-        let colours = [
-            (ink.red(), "red"),
-            (ink.yellow(), "yellow"),
-            (ink.green(), "green"),
-            (ink.cyan(), "cyan"),
-            (ink.bold(), "bold"),
-        ];
-        self.terminal
-            .print(&|out| {
-                for (on, name) in colours {
-                    write!(out, "{on}{name}{} ", ink.off())?;
-                }
-                writeln!(out, "{}", if ink.0 { "" } else { "(colours are off)" })
-            })
-            .await
-    }
-
-    async fn crash(&mut self, kind: &str) -> Result<(), Gone> {
-        let ink = self.ink;
-        match Crash::parse(kind) {
-            Some(crash) => crash.happen(self.machine.commit),
-            None => self.terminal.print(&|out| commands::help("crash", ink, out)).await,
-        }
-    }
+/// N of `echo raw N`.
+fn raw_count(argument: &str) -> Option<u64> {
+    argument.strip_prefix("raw ")?.trim_ascii().parse().ok()
 }

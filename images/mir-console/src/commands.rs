@@ -135,7 +135,7 @@ pub fn find(name: &str) -> Option<&'static Command> {
 
 /// The words that may follow `head`.
 pub fn words(head: &str) -> &'static [&'static str] {
-    match head.trim() {
+    match head.trim_ascii() {
         "" | "help" => &NAMES,
         name => find(name).map_or(&[], |command| command.words),
     }

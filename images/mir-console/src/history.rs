@@ -25,7 +25,7 @@ impl History {
     /// Remembers `line` unless it is blank or repeats the last one.
     pub fn push(&mut self, line: &str) {
         self.leave();
-        if line.trim().is_empty() || self.lines.back().is_some_and(|last| last == line) {
+        if line.trim_ascii().is_empty() || self.lines.back().is_some_and(|last| last == line) {
             return;
         }
         if self.lines.len() == DEPTH {

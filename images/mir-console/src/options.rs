@@ -45,11 +45,11 @@ impl<'a> Options<'a> {
 /// Words with their values, which may stand in double quotes to hold blanks.
 fn words(mut rest: &str) -> impl Iterator<Item = (&str, &str)> {
     core::iter::from_fn(move || {
-        rest = rest.trim_start();
+        rest = rest.trim_ascii_start();
         if rest.is_empty() {
             return None;
         }
-        let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
+        let end = rest.find([' ', '\t', '\n']).unwrap_or(rest.len());
         let Some((name, value)) = rest[..end].split_once('=') else {
             let (name, after) = rest.split_at(end);
             rest = after;

@@ -1,9 +1,12 @@
 //! What the commands print about the machine.
 
+use crate::commands;
 use crate::date::Utc;
 use crate::ink::Ink;
 use crate::machine::Machine;
 use crate::table::{Bytes, Table};
+use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt::{self, Write};
 use fata_boot::info::{Conduit, Gic, IntId, Region, UartKind};
 use fata_rt::Rt;
@@ -24,14 +27,34 @@ pub struct Report<'a, P: Platform> {
 }
 
 impl<P: Platform> Report<'_, P> {
-    /// What the board found.
-    pub fn found(&self, out: &mut dyn Write) -> fmt::Result {
+    /// Prints what there is to say to the command `name`.
+    pub fn answer(&self, name: &str, argument: &str, out: &mut dyn Write) -> fmt::Result {
+        match name {
+            "help" => commands::help(argument, self.ink, out),
+            "about" => self.about(out),
+            FOUND => self.found(out),
+            "dt" => (self.machine.print_dt)(self.machine.info.dtb, or(argument, "/"), out),
+            "mem" => self.mem(out),
+            "xen" => self.xen(out),
+            "events" => self.events(out),
+            "clock" => self.clock(out),
+            "tasks" => self.tasks(out),
+            "log" => log(out),
+            "echo" => writeln!(out, "{argument}"),
+            "colours" => self.colours(out),
+            // Without a kind it knows.
+            "crash" => commands::help(name, self.ink, out),
+            _ => commands::unknown(name, self.ink, out),
+        }
+    }
+
+    fn found(&self, out: &mut dyn Write) -> fmt::Result {
         let info = self.machine.info;
         let t = &mut Table::new(out, self.ink);
         t.heading("What the board found")?;
         self.version(t)?;
-        t.row("model", format_args!("{}", or_absent(info.model)))?;
-        t.row("compatible", format_args!("{}", or_absent(info.compatible)))?;
+        t.row("model", format_args!("{}", or(info.model, ABSENT)))?;
+        t.row("compatible", format_args!("{}", or(info.compatible, ABSENT)))?;
         regions(t, "memory", &info.memory)?;
         regions(t, "reserved", &info.reserved)?;
         t.row("cpus", format_args!("{}", info.cpus))?;
@@ -73,7 +96,7 @@ impl<P: Platform> Report<'_, P> {
             Some(Conduit::Smc) => t.row("psci", format_args!("smc")),
             None => t.row("psci", format_args!("{ABSENT}")),
         }?;
-        t.row("command line", format_args!("{}", or_absent(info.cmdline)))?;
+        t.row("command line", format_args!("{}", or(info.cmdline, ABSENT)))?;
         match info.initrd {
             Some(initrd) => regions(t, "initrd", &[initrd]),
             None => t.row("initrd", format_args!("{ABSENT}")),
@@ -85,16 +108,14 @@ impl<P: Platform> Report<'_, P> {
         Ok(())
     }
 
-    /// `about`.
-    pub fn about(&self, out: &mut dyn Write) -> fmt::Result {
+    fn about(&self, out: &mut dyn Write) -> fmt::Result {
         let (on, off) = (self.ink.bold(), self.ink.off());
         writeln!(out, "{on}mir-console {}{off}, a unikernel made with Fata: an application and", VERSION)?;
         out.write_str("the little it needs of an operating system, in one image for Xen.\n\n")?;
         self.found(out)
     }
 
-    /// `xen`.
-    pub fn xen(&self, out: &mut dyn Write) -> fmt::Result {
+    fn xen(&self, out: &mut dyn Write) -> fmt::Result {
         let t = &mut Table::new(out, self.ink);
         self.version(t)?;
         known(t, "capabilities", self.xen.capabilities())?;
@@ -110,8 +131,7 @@ impl<P: Platform> Report<'_, P> {
         known(t, "features", self.xen.features())
     }
 
-    /// `mem`.
-    pub fn mem(&self, out: &mut dyn Write) -> fmt::Result {
+    fn mem(&self, out: &mut dyn Write) -> fmt::Result {
         let usage = fata_boot::MEMORY.usage();
         let t = &mut Table::new(out, self.ink);
         regions(t, "memory", &self.machine.info.memory)?;
@@ -126,8 +146,7 @@ impl<P: Platform> Report<'_, P> {
         Ok(())
     }
 
-    /// `events`.
-    pub fn events(&self, out: &mut dyn Write) -> fmt::Result {
+    fn events(&self, out: &mut dyn Write) -> fmt::Result {
         let (on, off) = (self.ink.cyan(), self.ink.off());
         writeln!(out, "  {on}{:>5} {:>10} {:>10}  connected to{off}", "port", "received", "sent")?;
         for port in self.xen.ports() {
@@ -150,8 +169,7 @@ impl<P: Platform> Report<'_, P> {
         Ok(())
     }
 
-    /// `clock`.
-    pub fn clock(&self, out: &mut dyn Write) -> fmt::Result {
+    fn clock(&self, out: &mut dyn Write) -> fmt::Result {
         let t = &mut Table::new(out, self.ink);
         let (seconds, ns) = (self.rt.now_ns() / NS_PER_S, self.rt.now_ns() % NS_PER_S);
         t.row("since start", format_args!("{seconds}.{ns:09} s"))?;
@@ -166,8 +184,7 @@ impl<P: Platform> Report<'_, P> {
         }
     }
 
-    /// `tasks`.
-    pub fn tasks(&self, out: &mut dyn Write) -> fmt::Result {
+    fn tasks(&self, out: &mut dyn Write) -> fmt::Result {
         let stats = self.rt.stats();
         let t = &mut Table::new(out, self.ink);
         t.row("turns", format_args!("{}", stats.turns))?;
@@ -176,8 +193,20 @@ impl<P: Platform> Report<'_, P> {
         t.row("tasks", format_args!("{}, and this one", stats.tasks))?;
         t.row("timers", format_args!("{}", stats.timers))
     }
+
+    fn colours(&self, out: &mut dyn Write) -> fmt::Result {
+        let ink = self.ink;
+        let colours =
+            [(ink.red(), "red"), (ink.yellow(), "yellow"), (ink.green(), "green"), (ink.cyan(), "cyan")];
+        for (on, name) in colours {
+            write!(out, "{on}{name}{} ", ink.off())?;
+        }
+        out.write_str(if ink.0 { "\n" } else { "(colours are off)\n" })
+    }
 }
 
+/// Not a command, but what is said at the start.
+pub const FOUND: &str = "what the board found";
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 const NS_PER_S: u64 = 1_000_000_000;
 
@@ -185,8 +214,19 @@ fn size(bytes: usize) -> Bytes {
     Bytes(bytes as u64)
 }
 
-fn or_absent(text: &str) -> &str {
-    if text.is_empty() { ABSENT } else { text }
+fn or<'a>(text: &'a str, otherwise: &'a str) -> &'a str {
+    if text.is_empty() { otherwise } else { text }
+}
+
+/// The last lines of the log.
+fn log(out: &mut dyn Write) -> fmt::Result {
+    let mut recent = Vec::new();
+    fata_log::recent(|piece| recent.extend_from_slice(piece));
+    for c in String::from_utf8_lossy(&recent).chars() {
+        // A line may quote what came from outside.
+        out.write_char(if c.is_control() && !matches!(c, '\n' | '\t') { '?' } else { c })?;
+    }
+    writeln!(out, "Shown: {} and what is more important.", fata_log::level())
 }
 
 fn known(t: &mut Table<'_>, label: &str, value: Result<impl fmt::Display, XenError>) -> fmt::Result {

@@ -34,7 +34,7 @@ impl<'a> Table<'a> {
         let mut text = String::new();
         text.write_fmt(value)?;
         let mut column = LABEL;
-        for (i, word) in text.trim_end().split(' ').enumerate() {
+        for (i, word) in text.trim_ascii_end().split(' ').enumerate() {
             let columns = width::of_str(word);
             if i > 0 && column + 1 + columns < COLUMNS {
                 self.out.write_char(' ')?;
