@@ -85,13 +85,20 @@ pub enum Kind {
     Uart,
 }
 
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Kind {
+    /// Its name, for people.
+    pub const fn name(self) -> &'static str {
+        match self {
             Self::Pv => "PV ring",
             Self::XenIo => "Xen console_io",
             Self::Uart => "SBSA UART",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 
