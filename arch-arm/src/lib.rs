@@ -13,4 +13,4 @@ pub mod tables;
 #[cfg(all(target_arch = "aarch64", target_os = "none"))]
 mod machine;
 #[cfg(all(target_arch = "aarch64", target_os = "none"))]
-pub use machine::{ArmCpu, ArmError, Boot, early, fault, hypercall, image, mmio};
+pub use machine::{ArmCpu, ArmError, Boot, early, fault, hypercall, image, mmio, timer};

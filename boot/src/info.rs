@@ -1,5 +1,10 @@
 //! What the machine said about itself, in one structure whatever said it (device tree, start_info, PVH).
 
+use core::fmt;
+
+/// Bytes in a page, the granule of everything below (Xen's `XEN_PAGE_SIZE`).
+pub const PAGE_SIZE: u64 = 4096;
+
 /// A range of guest physical addresses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Region {
@@ -10,14 +15,42 @@ pub struct Region {
 }
 
 impl Region {
+    /// The bytes from `base` up to, not including, `end`; empty if there are none.
+    pub const fn between(base: u64, end: u64) -> Self {
+        Self { base, size: end.saturating_sub(base) }
+    }
+
     /// One past the last byte.
     pub const fn end(&self) -> u64 {
-        self.base + self.size
+        self.base.saturating_add(self.size)
+    }
+
+    /// Whether there is nothing in it.
+    pub const fn is_empty(&self) -> bool {
+        self.size == 0
+    }
+
+    /// The whole pages inside.
+    pub const fn pages_inside(&self) -> Self {
+        match self.base.checked_next_multiple_of(PAGE_SIZE) {
+            Some(base) => Self::between(base, self.end() / PAGE_SIZE * PAGE_SIZE),
+            None => Self { base: 0, size: 0 },
+        }
+    }
+
+    /// The pages it touches.
+    pub const fn pages_touched(&self) -> Self {
+        let last_page = u64::MAX / PAGE_SIZE * PAGE_SIZE;
+        let end = match self.end().checked_next_multiple_of(PAGE_SIZE) {
+            Some(end) => end,
+            None => last_page,
+        };
+        Self::between(self.base / PAGE_SIZE * PAGE_SIZE, end)
     }
 }
 
 /// A list of at most `N` things, for code that runs before there is a heap.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct List<T, const N: usize> {
     items: [T; N],
     len: usize,
@@ -37,6 +70,27 @@ impl<T: Copy + Default, const N: usize> List<T, N> {
     }
 }
 
+impl<const N: usize> List<Region, N> {
+    /// Adds `new` to a list that is sorted and whose regions do not touch, and keeps it so; gives it back
+    /// when the list is full.
+    pub fn merge(&mut self, mut new: Region) -> Result<(), Region> {
+        let mut merged = Self::default();
+        for &old in self.iter().filter(|old| old.end() < new.base) {
+            merged.push(old)?;
+        }
+        let given = new;
+        for old in self.iter().filter(|old| old.end() >= given.base && old.base <= given.end()) {
+            new = Region::between(old.base.min(new.base), old.end().max(new.end()));
+        }
+        merged.push(new)?;
+        for &old in self.iter().filter(|old| old.base > new.end()) {
+            merged.push(old)?;
+        }
+        *self = merged;
+        Ok(())
+    }
+}
+
 impl<T: Copy + Default, const N: usize> Default for List<T, N> {
     fn default() -> Self {
         Self { items: [T::default(); N], len: 0 }
@@ -47,6 +101,12 @@ impl<T, const N: usize> core::ops::Deref for List<T, N> {
     type Target = [T];
     fn deref(&self) -> &[T] {
         &self.items[..self.len]
+    }
+}
+
+impl<T: fmt::Debug, const N: usize> fmt::Debug for List<T, N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
     }
 }
 
@@ -135,6 +195,8 @@ pub struct BootInfo<'a> {
     pub cmdline: &'a str,
     /// `linux,initrd-start` and `-end`.
     pub initrd: Option<Region>,
+    /// `/chosen/rng-seed`: random bytes from the toolstack (libxl gives 128), for one use; empty if absent.
+    pub rng_seed: &'a [u8],
     /// How many `/cpus/cpu@*` there are.
     pub cpus: u32,
     /// Interrupt controller; absent only on machines we cannot wait on.
@@ -150,5 +212,31 @@ pub struct BootInfo<'a> {
     /// The device tree itself, checked.
     pub dtb: &'a [u8],
     /// What was absent, ignored or cut short, in words for the boot log.
-    pub remarks: List<&'a str, 16>,
+    pub remarks: List<&'static str, 16>,
+}
+
+impl BootInfo<'_> {
+    /// The RAM that nobody uses yet: the banks without what is reserved, the initrd, the device tree, `taken`
+    /// (the image) and page 0, so that a null pointer never points at anything. Whole pages, sorted.
+    pub fn usable(&self, taken: &[Region]) -> List<Region, 64> {
+        let page_0 = Region { base: 0, size: PAGE_SIZE };
+        let holes = || {
+            let named = self.reserved.iter().chain(taken).chain(&self.initrd).chain([&page_0]);
+            named.filter(|hole| !hole.is_empty()).map(Region::pages_touched)
+        };
+        let mut usable = List::default();
+        for bank in self.memory.iter() {
+            let mut free = bank.base;
+            while free < bank.end() {
+                let next = holes().filter(|hole| hole.end() > free).min_by_key(|hole| hole.base);
+                let until = next.map_or(bank.end(), |hole| hole.base.clamp(free, bank.end()));
+                // Each hole ends at most one region, so banks and holes together never fill the list.
+                if until > free && usable.push(Region::between(free, until)).is_err() {
+                    return usable;
+                }
+                free = next.map_or(bank.end(), |hole| hole.end());
+            }
+        }
+        usable
+    }
 }

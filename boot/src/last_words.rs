@@ -65,7 +65,18 @@ pub fn die(what: fmt::Arguments<'_>, callers: Option<Callers<'_>>) -> ! {
     }
 }
 
-fn last_events() {}
+/// What the log's flight recorder still holds.
+fn last_events() {
+    let mut any = false;
+    fata_log::recent(|piece| {
+        if let Some(words) = LAST_WORDS.get() {
+            if !core::mem::replace(&mut any, true) {
+                words.write(b"last events:\n");
+            }
+            words.write(piece);
+        }
+    });
+}
 
 #[cfg(all(target_os = "none", not(test)))]
 #[panic_handler]

@@ -3,8 +3,7 @@
 use super::gic::Gic;
 use super::mmio::Mmio;
 use super::start::image;
-use super::timer::Timer;
-use super::{early, hypercall, mmu};
+use super::{early, hypercall, mmu, timer};
 use crate::tables::{MapError, Rights, Tables};
 use aarch64_cpu::asm::{self, barrier};
 use alloc::vec::Vec;
@@ -58,7 +57,6 @@ impl fmt::Display for ArmError {
 pub struct ArmCpu {
     tables: RefCell<Tables>,
     gic: Option<Gic>,
-    timer: Timer,
     timer_irq: Option<IntId>,
     uart_irq: Option<IntId>,
     uart_fired: Cell<bool>,
@@ -113,7 +111,6 @@ impl ArmCpu {
         Ok(Self {
             tables: RefCell::new(tables),
             gic,
-            timer: Timer::new(),
             timer_irq: info.timer,
             uart_irq,
             uart_fired: Cell::new(false),
@@ -170,11 +167,6 @@ impl ArmCpu {
         self.uart_fired.replace(false)
     }
 
-    /// Frequency of the counter that [`Platform::now_ns`] reads.
-    pub fn timer_hz(&self) -> u64 {
-        self.timer.hz
-    }
-
     /// Page tables used, and how many there are.
     pub fn page_tables(&self) -> (usize, usize) {
         self.tables.borrow().usage()
@@ -192,7 +184,7 @@ impl ArmCpu {
         while let Some(id) = gic.take() {
             if Some(id) == self.timer_irq {
                 // Level-triggered: quiet until the next deadline is set.
-                self.timer.set(None);
+                timer::set(None);
             } else if Some(id) == self.uart_irq {
                 self.uart_fired.set(true);
             }
@@ -311,13 +303,13 @@ unsafe impl Platform for ArmCpu {
             asm::nop();
             return;
         }
-        self.timer.set(deadline_ns);
+        timer::set(deadline_ns);
         barrier::dsb(barrier::SY);
         asm::wfi();
         self.take_interrupts();
     }
 
     fn now_ns(&self) -> u64 {
-        self.timer.now_ns()
+        timer::now_ns()
     }
 }

@@ -30,7 +30,7 @@ _start:
 1:  mov     x19, x0
     mrs     x24, cntvct_el0
     adr     x22, _start
-    adr     x1, early_vectors
+    adr     x1, vectors
     mrs     x21, CurrentEL
     lsr     x21, x21, #2
     cmp     x21, #2
@@ -159,14 +159,12 @@ _start:
     stp     xzr, xzr, [x1], #16
     b       14b
 
-15: adrp    x1, _fault_stack_top    // exceptions switch to SP_EL1, so a lost stack can be reported
+    // From here on an exception comes from SP_EL0 and switches to SP_EL1, so a lost stack can be reported.
+15: adrp    x1, _fault_stack_top
     mov     sp, x1
     msr     spsel, #0
     adrp    x1, _stack_top
     mov     sp, x1
-    adr     x1, vectors
-    msr     vbar_el1, x1
-    isb
     mov     x29, xzr                // ends the chain of frames
     mov     x30, xzr
     mov     x0, x19
@@ -193,6 +191,7 @@ unaligned:
     mov     x16, #18
     hvc     #0xEA1
 // No way on, and no stack to say more: end the domain.
+.globl early_crash
 early_crash:
     adr     x1, crash_reason        // struct sched_shutdown in read-only memory
     mov     x0, #2                  // SCHEDOP_shutdown
@@ -206,23 +205,6 @@ early_crash:
 crash_reason:
     .long   3                       // SHUTDOWN_crash
 
-// Only the hvc probes above may fault: without a hypervisor they are undefined, and answer "no such call".
-.balign 2048
-early_vectors:
-.rept 16
-    mrs     x0, CurrentEL
-    cmp     x0, #8
-    b.eq    19f
-    mrs     x0, esr_el1
-    lsr     x0, x0, #26
-    cbnz    x0, early_crash         // not EC 0, "unknown reason"
-    mrs     x0, elr_el1
-    add     x0, x0, #4
-    msr     elr_el1, x0
-19: mov     x0, #-38                // ENOSYS
-    eret
-    .balign 128
-.endr
 .ltorg
 
 .section .noinit.tables, "aw", %nobits

@@ -16,14 +16,25 @@ global_asm!(
 vectors:
 .set kind, 0
 .rept 16
-    b       1f
-.if kind < 4                        // from our own code, on SP_EL0: there is a stack to report on
-1:  sub     sp, sp, #304
+.if kind < 4                        // from our own code, on SP_EL0
+    sub     sp, sp, #304
     stp     x0, x1, [sp]
     mov     x0, #kind
     b       report
-.else                               // from the report itself, or from nowhere we run
-1:  b       give_up
+.elseif kind == 4                   // on SP_EL1: from entry.rs probing for Xen, or from the report itself
+    mrs     x0, esr_el1
+    lsr     x0, x0, #26
+    cbnz    x0, give_up             // not EC 0, which an hvc without a hypervisor has
+    mrs     x0, elr_el1
+    add     x0, x0, #4
+    msr     elr_el1, x0
+    mov     x0, #-38                // -ENOSYS
+    eret
+.elseif kind == 8                   // at EL2, from EL1: an hvc where there is no hypervisor but these vectors
+    mov     x0, #-38
+    eret
+.else
+    b       give_up
 .endif
 .set kind, kind + 1
 .balign 128
@@ -56,7 +67,10 @@ report:
     bl      {report}
 
 give_up:
-    adrp    x1, _fault_stack_top
+    mrs     x0, sctlr_el1
+    tbnz    x0, #0, 2f
+    b       early_crash             // before the MMU is on there is no Rust
+2:  adrp    x1, _fault_stack_top
     mov     sp, x1
     bl      {crash}
 "#,

@@ -10,7 +10,7 @@ pub mod hypercall;
 pub mod mmio;
 mod mmu;
 mod start;
-mod timer;
+pub mod timer;
 
 pub use cpu::{ArmCpu, ArmError};
 pub use start::{Boot, image};

@@ -6,46 +6,42 @@ use aarch64_cpu::registers::{
 };
 
 const NS_PER_S: u64 = 1_000_000_000;
-/// What a counter that does not tell its frequency is taken to run at: the architecture's from ARMv8.6 on.
-const FALLBACK_HZ: u64 = NS_PER_S;
 
-/// The virtual timer of this CPU.
-pub(crate) struct Timer {
-    /// Counter ticks a second.
-    pub(crate) hz: u64,
-    /// Nanoseconds in a tick, and ticks in a nanosecond, as 32.32 fixed point.
-    ns_per_tick: u128,
-    ticks_per_ns: u128,
+/// Counter ticks a second. A machine that does not say is taken to have what the architecture asks for from
+/// ARMv8.6 on.
+pub fn hz() -> u64 {
+    match CNTFRQ_EL0.get() & u64::from(u32::MAX) {
+        0 => NS_PER_S,
+        hz => hz,
+    }
 }
 
-impl Timer {
-    pub(crate) fn new() -> Self {
-        let hz = match CNTFRQ_EL0.get() {
-            0 => FALLBACK_HZ,
-            hz => hz,
-        };
-        CNTV_CTL_EL0.set(0);
-        let fixed = |a: u64, b: u64| (u128::from(a) << 32) / u128::from(b);
-        Self { hz, ns_per_tick: fixed(NS_PER_S, hz), ticks_per_ns: fixed(hz, NS_PER_S) }
-    }
+/// Nanoseconds since the counter was zero, which under Xen is when the domain was made.
+pub fn now_ns() -> u64 {
+    barrier::isb(barrier::SY);
+    ns(CNTVCT_EL0.get())
+}
 
-    /// Nanoseconds since the counter was zero, which under Xen is when the domain was made.
-    pub(crate) fn now_ns(&self) -> u64 {
-        barrier::isb(barrier::SY);
-        ((u128::from(CNTVCT_EL0.get()) * self.ns_per_tick) >> 32) as u64
-    }
+/// Ticks as nanoseconds, rounded down.
+pub fn ns(ticks: u64) -> u64 {
+    scale(ticks, hz(), NS_PER_S)
+}
 
-    /// Raises the timer's interrupt at `deadline_ns`, or never. Replaces what was asked for before.
-    pub(crate) fn set(&self, deadline_ns: Option<u64>) {
-        match deadline_ns {
-            Some(ns) => {
-                // One tick later, since both factors are rounded down: never early.
-                let ticks = ((u128::from(ns) * self.ticks_per_ns) >> 32) as u64 + 1;
-                CNTV_CVAL_EL0.set(ticks);
-                CNTV_CTL_EL0.write(CNTV_CTL_EL0::ENABLE::SET);
-            }
-            None => CNTV_CTL_EL0.set(0),
+/// `value` counted `from` a second as counted `to` a second; both fit into 32 bits, so nothing overflows
+/// that the result does not.
+fn scale(value: u64, from: u64, to: u64) -> u64 {
+    value / from * to + value % from * to / from
+}
+
+/// Raises the timer's interrupt at `deadline_ns`, or never. Replaces what was asked for before.
+pub(super) fn set(deadline_ns: Option<u64>) {
+    match deadline_ns {
+        Some(ns) => {
+            // One tick later, since the scale rounds down: never early.
+            CNTV_CVAL_EL0.set(scale(ns, NS_PER_S, hz()).saturating_add(1));
+            CNTV_CTL_EL0.write(CNTV_CTL_EL0::ENABLE::SET);
         }
-        barrier::isb(barrier::SY);
+        None => CNTV_CTL_EL0.set(0),
     }
+    barrier::isb(barrier::SY);
 }

@@ -1,0 +1,96 @@
+//! The log's way to the console: at once while there is no driver, then in turn with other output.
+
+use alloc::rc::Rc;
+use alloc::string::String;
+use core::fmt::{self, Write};
+use core::mem;
+use fata_arch_arm::early::Writer;
+use fata_arch_arm::timer;
+use fata_console::Console;
+use fata_log::Level;
+use fata_rt::Rt;
+use spin::Mutex;
+use xen_hyp::{Platform, Signal};
+
+/// Text that waits for the console; more is counted and dropped, since nobody may be reading.
+const MOST: usize = 8 << 10;
+
+struct Waiting {
+    /// There is a driver; without one there may be no heap either.
+    attended: bool,
+    text: String,
+    lost: u32,
+}
+
+static WAITING: Mutex<Waiting> = Mutex::new(Waiting { attended: false, text: String::new(), lost: 0 });
+
+/// Registers sinks and clock.
+pub(crate) fn init() {
+    fata_log::set_clock(timer::now_ns);
+    fata_log::set_sink(|level, message| put(level, message));
+    fata_log::set_frame_sink(|piece| {
+        // Frames are printable ASCII.
+        if let Ok(piece) = core::str::from_utf8(piece) {
+            append(format_args!("{piece}"));
+        }
+    });
+}
+
+fn put(level: Level, message: fmt::Arguments<'_>) {
+    let now_us = timer::now_ns() / 1000;
+    append(format_args!("[{:5}.{:06}] {level}: {message}\r\n", now_us / 1_000_000, now_us % 1_000_000));
+}
+
+fn append(what: fmt::Arguments<'_>) {
+    let mut waiting = WAITING.lock();
+    if !waiting.attended {
+        let _ = Writer.write_fmt(what);
+    } else if waiting.text.len() < MOST {
+        let _ = waiting.text.write_fmt(what);
+    } else {
+        waiting.lost += 1;
+    }
+}
+
+/// What waits, if anything does.
+fn take() -> Option<String> {
+    let mut waiting = WAITING.lock();
+    if waiting.lost > 0 {
+        let lost = mem::take(&mut waiting.lost);
+        let _ = write!(waiting.text, "[{lost} log lines lost: the console does not keep up]\r\n");
+    }
+    (!waiting.text.is_empty()).then(|| mem::take(&mut waiting.text))
+}
+
+/// Writes what the log holds to the console, from a task of its own.
+pub(crate) fn pump<P: Platform>(rt: &Rt, console: Rc<Console<P>>) {
+    WAITING.lock().attended = true;
+    let more = Rc::new(Signal::new());
+    let fire = more.clone();
+    rt.on_turn(move || {
+        if !WAITING.lock().text.is_empty() {
+            fire.fire();
+        }
+    });
+    drop(rt.spawn(async move {
+        loop {
+            let text = more.until(take).await;
+            let mut rest = text.as_bytes();
+            while !rest.is_empty() {
+                match console.write(rest).await {
+                    Ok(n) => rest = &rest[n..],
+                    Err(_) => return,
+                }
+            }
+        }
+    }));
+}
+
+/// Writes what still waits, holding up everything.
+pub(crate) fn flush<P: Platform>(console: &Console<P>) {
+    let text = take().unwrap_or_default();
+    let mut rest = text.as_bytes();
+    while let Ok(n @ 1..) = console.write_blocking(rest) {
+        rest = &rest[n..];
+    }
+}
