@@ -101,6 +101,10 @@ impl<P: Platform> Report<'_, P> {
             Some(initrd) => regions(t, "initrd", &[initrd]),
             None => t.row("initrd", format_args!("{ABSENT}")),
         }?;
+        match info.rng_seed.len() {
+            0 => t.row("random seed", format_args!("{ABSENT}")),
+            bytes => t.row("random seed", format_args!("{bytes} bytes")),
+        }?;
         self.wall_clock(t)?;
         for (i, remark) in info.remarks.iter().enumerate() {
             t.row(if i == 0 { "remarks" } else { "" }, format_args!("{remark}"))?;
