@@ -6,6 +6,8 @@ mod backtrace;
 mod console;
 mod control;
 mod cpio;
+#[cfg(feature = "defmt")]
+mod decode;
 mod dom0;
 mod dom0less;
 mod dtb;
@@ -33,6 +35,8 @@ pub use apt::Host;
 pub use backtrace::{Annotator, Symboliser};
 pub use console::{Console, Transcript};
 pub use control::Output;
+#[cfg(feature = "defmt")]
+pub use decode::Decoder;
 pub use dom0less::{Dom0less, DomU};
 pub use dtb::Enhanced;
 pub use flatten::Section;
