@@ -5,6 +5,8 @@ mod build;
 mod setup;
 mod table;
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 
 /// Builds Fata's images and runs them under real Xen.
@@ -22,8 +24,17 @@ enum Command {
     Build(build::Options),
 }
 
-fn main() -> anyhow::Result<()> {
-    match Args::parse().command {
+fn main() -> ExitCode {
+    let Err(error) = run(Args::parse().command) else { return ExitCode::SUCCESS };
+    eprintln!("error: {error}");
+    for cause in error.chain().skip(1) {
+        eprintln!("  because {cause}");
+    }
+    ExitCode::FAILURE
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
         Command::Setup => setup::run(),
         Command::Build(options) => build::run(&options),
     }

@@ -123,6 +123,8 @@ impl Apt {
     /// Fetches packages (`name` or `name=version`); those already here are not fetched again.
     pub(crate) fn download(&self, packages: &[String], step: &Step) -> Result<Vec<Deb>> {
         let mut list = self.command("apt-get");
+        // Not where the packages are: apt leaves out those it sees there.
+        list.current_dir(&self.root);
         let uris = self.log.output(list.args(["-q", "--print-uris", "download"]).args(packages))?;
         let files: Vec<(String, u64)> = uris.lines().filter_map(printed_uri).collect();
         if files.len() != packages.len() {

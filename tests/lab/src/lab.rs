@@ -1,7 +1,6 @@
 //! The directory `target/lab`: each part in it is filled once, whole or not at all.
 
 use std::fs::{self, File};
-use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -114,14 +113,14 @@ impl Lab {
 
     /// A short hash of what a part was made of; of its file names when it was unpacked by hand.
     pub(crate) fn contents_of(part: &Path) -> Result<String> {
-        let mut hash = Fnv1a(0xcbf2_9ce4_8422_2325);
-        match fs::read(part.join(STAMP)) {
-            Ok(stamp) => stamp.hash(&mut hash),
-            Err(_) => {
-                part.join("boot").read_dir()?.flatten().for_each(|entry| entry.file_name().hash(&mut hash))
-            }
-        }
-        Ok(format!("{:016x}", hash.finish()))
+        let by_hand = || -> Result<String> {
+            let boot = part.join("boot");
+            let files = fs::read_dir(&boot).with_context(|| format!("cannot read {}", boot.display()))?;
+            let mut names: Vec<_> = files.map(|file| Ok(file?.file_name())).collect::<Result<_>>()?;
+            names.sort();
+            Ok(format!("{names:?}"))
+        };
+        Ok(short_hash(&fs::read_to_string(part.join(STAMP)).or_else(|_| by_hand())?))
     }
 
     /// Removes all of `target/lab`.
@@ -140,19 +139,12 @@ fn remove_if_there(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Stable from one Rust release to the next, which the standard library's hasher need not be.
-struct Fnv1a(u64);
-
-impl Hasher for Fnv1a {
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
-        }
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
+/// FNV-1a, 64 bits: tells one text from another in file names, in every release of Rust alike.
+pub(crate) fn short_hash(text: &str) -> String {
+    let hash = text
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+    format!("{hash:016x}")
 }
 
 #[cfg(test)]
@@ -196,6 +188,11 @@ mod tests {
         assert_eq!(fs::read_to_string(part.join("file")).expect("file"), "two");
         assert_ne!(Lab::contents_of(&part).expect("hash"), hash);
         fs::remove_dir_all(&lab.workspace).expect("clean up");
+    }
+
+    #[test]
+    fn the_hash_is_fnv1a() {
+        assert_eq!(short_hash("a"), "af63dc4c8601ec8c");
     }
 
     #[test]

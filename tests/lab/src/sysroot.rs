@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::apt::{Apt, Host};
-use crate::lab::Lab;
+use crate::lab::{Lab, short_hash};
 use crate::progress::{Progress, Step};
 use crate::tool::Log;
 
@@ -22,12 +22,16 @@ edition = "2024"
 [lib]
 path = "lib.rs"
 [workspace]
+exclude = ["library"]
 [profile.release]
 opt-level = 3
 codegen-units = 4
 panic = "abort"
 debug = "line-tables-only"
 "#;
+
+/// An image is linked with `lto = "fat"`, which wants bitcode from every crate; backtraces want frame pointers.
+const RUSTFLAGS: [&str; 2] = ["-Cembed-bitcode=yes", "-Cforce-frame-pointers=yes"];
 
 impl Lab {
     /// The directory to give to `rustc --sysroot` for `target`; `None` when the toolchain has the target already.
@@ -37,34 +41,36 @@ impl Lab {
             return Ok(None);
         }
         let version = &toolchain.release;
-        let recipe = format!("{version} {} {target}", toolchain.commit);
-        let name = format!("sysroot/{version}-{target}");
+        let recipe = format!("{version} {} {target} {RUSTFLAGS:?} {STUB:?}", toolchain.commit);
+        // Cargo does not notice when a sysroot changes, only when it is another one.
+        let name = format!("sysroot/{version}-{target}-{}", short_hash(&recipe));
         let sysroot = self.part(&name, &recipe, ui, |into, log, step| {
-            let library = self.rust_src(version, step).with_context(|| {
+            let sources = self.rust_src(version, step).with_context(|| {
                 format!(
                     "the toolchain has no standard library for {target}; `rustup target add {target}` adds it"
                 )
             })?;
-            toolchain.build_std(&library, target, into, &log, step)
+            toolchain.build_std(&sources, target, into, &log, step)
         })?;
         Ok(Some(sysroot))
     }
 
-    /// The standard library's sources for exactly this compiler, from Debian's `rust-src`.
+    /// A directory with the stub and, as `library`, the standard library of exactly this compiler, from Debian's
+    /// `rust-src`.
     fn rust_src(&self, release: &str, step: &Step) -> Result<PathBuf> {
         let host = Host::detect().map_err(anyhow::Error::msg)?;
-        let part =
-            self.part(&format!("rust-src/{release}"), release, &Progress::quiet(), |into, log, _| {
-                let (apt, version) = self.find_source(&host, release, &log, step)?;
-                let package = format!("rust-src={version}");
-                let debs = apt.download(std::slice::from_ref(&package), step)?;
-                // A tenth of the package: the compiler and its tools stay packed.
-                step.busy("unpacking the library");
-                let library = format!("./usr/src/rustc-{release}/library");
-                apt.unpack_only(&debs[0], &library, 4, into)?;
-                Ok(vec![package])
-            })?;
-        Ok(part.join("library"))
+        let name = format!("rust-src/{release}");
+        self.part(&name, &format!("{release} {STUB:?}"), &Progress::quiet(), |into, log, _| {
+            let (apt, version) = self.find_source(&host, release, &log, step)?;
+            let package = format!("rust-src={version}");
+            let debs = apt.download(std::slice::from_ref(&package), step)?;
+            // A tenth of the package: the compiler and its tools stay packed.
+            step.busy("unpacking the library");
+            apt.unpack_only(&debs[0], &format!("./usr/src/rustc-{release}/library"), 4, into)?;
+            fs::write(into.join("Cargo.toml"), STUB)?;
+            fs::write(into.join("lib.rs"), "#![no_std]\n")?;
+            Ok(vec![package])
+        })
     }
 
     fn find_source(&self, host: &Host, release: &str, log: &Log, step: &Step) -> Result<(Apt, String)> {
@@ -118,6 +124,12 @@ impl Toolchain {
         Some(Self { release: field("release")?.to_owned(), commit: field("commit-hash")?.to_owned() })
     }
 
+    /// Where the compiler keeps its libraries.
+    fn sysroot() -> Result<PathBuf> {
+        let output = rustc().args(["--print", "sysroot"]).output().context("cannot start rustc")?;
+        Ok(PathBuf::from(String::from_utf8(output.stdout)?.trim()))
+    }
+
     /// Whether the standard library for `target` came with it.
     pub fn has(&self, target: &str) -> Result<bool> {
         let output = rustc().args(["--print", "target-libdir", "--target", target]).output();
@@ -129,39 +141,48 @@ impl Toolchain {
     /// Builds core, alloc and compiler_builtins below `into`, laid out as a sysroot.
     fn build_std(
         &self,
-        library: &Path,
+        sources: &Path,
         target: &str,
         into: &Path,
         log: &Log,
         step: &Step,
     ) -> Result<Vec<String>> {
         step.busy("building core and alloc");
-        let stub = into.join("stub");
-        fs::create_dir_all(&stub)?;
-        fs::write(stub.join("Cargo.toml"), STUB)?;
-        fs::write(stub.join("lib.rs"), "#![no_std]\n")?;
-        let rustflags = [
-            // An image is linked with `lto = "fat"`, which wants bitcode from every crate.
-            "-Cembed-bitcode=yes".to_owned(),
-            "-Cforce-frame-pointers=yes".to_owned(),
-            // Where Rust's own builds have it, so that debuggers and symbolisers treat both alike.
-            format!("--remap-path-prefix={}=/rustc/{}/library", library.display(), self.commit),
-        ];
+        let library = sources.join("library");
+        let target_dir = into.join("build");
+        // Cargo hashes the library's path into every symbol, unless it lies in the compiler's sysroot. So the sources
+        // pose as one, or else the same image would come out different in another directory.
+        let rustlib = sources.join("lib/rustlib");
+        fs::create_dir_all(sources.join("lib"))?;
+        let _ = fs::remove_file(&rustlib);
+        std::os::unix::fs::symlink(Self::sysroot()?.join("lib/rustlib"), &rustlib)?;
+        let pose = format!("--sysroot={}", sources.display());
+        // Where Rust's own builds have it, so that debuggers and symbolisers treat both alike.
+        let remap = format!("--remap-path-prefix={}=/rustc/{}", sources.display(), self.commit);
+        let rustflags = [RUSTFLAGS.as_slice(), &[&pose, &remap]].concat();
         let mut cargo = cargo();
         cargo
-            .current_dir(&stub)
+            .current_dir(sources)
             // Building the standard library is a nightly feature of cargo; only this build may use it.
             .env("RUSTC_BOOTSTRAP", "1")
-            .env("__CARGO_TESTS_ONLY_SRC_ROOT", library)
+            .env("__CARGO_TESTS_ONLY_SRC_ROOT", &library)
             .env("CARGO_ENCODED_RUSTFLAGS", rustflags.join("\x1f"))
-            .args(["build", "--release", "--offline", "--target", target, "--target-dir", "target"])
+            .args(["build", "--release", "--offline", "--target", target])
+            .arg("--target-dir")
+            .arg(&target_dir)
             .args(["-Zbuild-std=core,alloc,compiler_builtins", "-Zbuild-std-features=compiler-builtins-mem"])
-            .args(["--config", "source.crates-io.replace-with=\"rust-src\""])
-            .arg("--config")
-            .arg(format!("source.rust-src.directory={:?}", library.join("vendor")));
+            .args(["-Zhost-config", "-Ztarget-applies-to-host"]);
+        for setting in [
+            "target-applies-to-host=false".to_owned(),
+            format!("host.rustflags=[{pose:?}, {remap:?}]"),
+            "source.crates-io.replace-with=\"rust-src\"".to_owned(),
+            format!("source.rust-src.directory={:?}", library.join("vendor")),
+        ] {
+            cargo.args(["--config", &setting]);
+        }
         log.run(&mut cargo, |_| {}).context("cannot build the bare-metal standard library")?;
 
-        let made = stub.join("target").join(target).join("release/deps");
+        let made = target_dir.join(target).join("release/deps");
         let lib = into.join("lib/rustlib").join(target).join("lib");
         fs::create_dir_all(&lib)?;
         let mut contents = Vec::new();
@@ -173,7 +194,7 @@ impl Toolchain {
                 contents.push(name);
             }
         }
-        fs::remove_dir_all(&stub)?;
+        fs::remove_dir_all(&target_dir)?;
         contents.sort();
         Ok(contents)
     }
