@@ -81,7 +81,7 @@ macro_rules! __log {
             use $crate::defmt;
             #[allow(unused_imports, reason = "which of them is used depends on the argument")]
             use $crate::wire::{ByDebug, ByDisplay, ByFormat};
-            defmt::$name!($format $(, (&&&$crate::wire::Arg(&$arg)).wire())*);
+            defmt::$name!($format $(, (&&&$crate::wire::Arg(&($arg))).wire())*);
         }
     }};
 }

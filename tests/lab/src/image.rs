@@ -104,6 +104,8 @@ impl Lab {
         cargo
             .current_dir(self.workspace())
             .env("CARGO_ENCODED_RUSTFLAGS", self.rustflags(request.arch, sysroot)?.join("\x1f"))
+            // Levels are chosen at run time; without this, defmt keeps errors only.
+            .env("DEFMT_LOG", "trace")
             .args(["build", "--profile", "image", "--target", request.arch.target])
             .args(["--package", &request.name, "--features", &features.collect::<Vec<_>>().join(",")])
             .arg("--message-format=json-render-diagnostics")
