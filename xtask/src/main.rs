@@ -2,8 +2,12 @@
 #![forbid(unsafe_code)]
 
 mod build;
+mod check_unsafe;
+mod clean_lab;
+mod doctor;
 mod setup;
 mod table;
+mod unsafe_code;
 
 use std::process::ExitCode;
 
@@ -21,7 +25,11 @@ struct Args {
 enum Command {
     /// Fetch and build everything the lab needs
     Setup,
+    Doctor(doctor::Options),
+    /// Remove everything the lab fetched and built
+    CleanLab,
     Build(build::Options),
+    CheckUnsafe(check_unsafe::Options),
 }
 
 fn main() -> ExitCode {
@@ -36,6 +44,9 @@ fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Setup => setup::run(),
+        Command::Doctor(options) => doctor::run(&options),
+        Command::CleanLab => clean_lab::run(),
         Command::Build(options) => build::run(&options),
+        Command::CheckUnsafe(options) => check_unsafe::run(&options),
     }
 }

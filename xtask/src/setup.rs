@@ -3,7 +3,7 @@
 use std::thread;
 
 use anyhow::{Result, anyhow};
-use fata_lab::{Lab, Progress, XenVersion};
+use fata_lab::{ARCHES, Lab, Progress, XenVersion};
 
 /// What a part is called, and how to get it.
 type Job<'a> = (String, Box<dyn FnOnce() -> Result<()> + Send + 'a>);
@@ -16,7 +16,7 @@ pub(crate) fn run() -> Result<()> {
         let (lab, ui) = (&lab, &ui);
         jobs.push((format!("Xen {version}"), Box::new(move || lab.xen(version, ui).map(drop))));
     }
-    jobs.push(("standard library".into(), Box::new(|| lab.sysroot("aarch64-unknown-none", &ui).map(drop))));
+    jobs.push(("standard library".into(), Box::new(|| lab.sysroot(ARCHES[0].target, &ui).map(drop))));
     let failures: Vec<String> = thread::scope(|scope| {
         let running: Vec<_> = jobs.into_iter().map(|(name, job)| (name, scope.spawn(job))).collect();
         running

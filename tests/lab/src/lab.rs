@@ -123,10 +123,15 @@ impl Lab {
         Ok(short_hash(&fs::read_to_string(part.join(STAMP)).or_else(|_| by_hand())?))
     }
 
-    /// Removes all of `target/lab`.
+    /// Removes all of `target/lab`, unless somebody is at work in it.
     pub fn clean(&self) -> Result<()> {
         if self.dir.file_name().is_none_or(|name| name != "lab") {
             bail!("{} does not look like the lab", self.dir.display());
+        }
+        for entry in fs::read_dir(self.dir.join("locks")).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let file = File::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
+            file.try_lock().with_context(|| format!("another xtask holds {}", path.display()))?;
         }
         fs::remove_dir_all(&self.dir).with_context(|| format!("cannot remove {}", self.dir.display()))
     }

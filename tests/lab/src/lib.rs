@@ -8,6 +8,7 @@ mod control;
 mod cpio;
 #[cfg(feature = "defmt")]
 mod decode;
+mod doctor;
 mod dom0;
 mod dom0less;
 mod dtb;
@@ -37,6 +38,7 @@ pub use console::{Console, Transcript};
 pub use control::Output;
 #[cfg(feature = "defmt")]
 pub use decode::Decoder;
+pub use doctor::{Finding, State};
 pub use dom0less::{Dom0less, DomU};
 pub use dtb::Enhanced;
 pub use flatten::Section;

@@ -41,9 +41,7 @@ impl Lab {
             return Ok(None);
         }
         let version = &toolchain.release;
-        let recipe = format!("{version} {} {target} {RUSTFLAGS:?} {STUB:?}", toolchain.commit);
-        // Cargo does not notice when a sysroot changes, only when it is another one.
-        let name = format!("sysroot/{version}-{target}-{}", short_hash(&recipe));
+        let (name, recipe) = toolchain.sysroot_part(target);
         let sysroot = self.part(&name, &recipe, ui, |into, log, step| {
             let sources = self.rust_src(version, step).with_context(|| {
                 format!(
@@ -53,6 +51,11 @@ impl Lab {
             toolchain.build_std(&sources, target, into, &log, step)
         })?;
         Ok(Some(sysroot))
+    }
+
+    /// Whether [`Self::sysroot`] has nothing left to build.
+    pub(crate) fn has_sysroot(&self, toolchain: &Toolchain, target: &str) -> bool {
+        self.has_part(&toolchain.sysroot_part(target).0).is_some()
     }
 
     /// A directory with the stub and, as `library`, the standard library of exactly this compiler, from Debian's
@@ -107,6 +110,7 @@ pub struct Toolchain {
     /// `1.95.0`.
     pub release: String,
     commit: String,
+    host: String,
 }
 
 impl Toolchain {
@@ -121,7 +125,25 @@ impl Toolchain {
 
     fn parse(text: &str) -> Option<Self> {
         let field = |name: &str| text.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(": "));
-        Some(Self { release: field("release")?.to_owned(), commit: field("commit-hash")?.to_owned() })
+        Some(Self {
+            release: field("release")?.to_owned(),
+            commit: field("commit-hash")?.to_owned(),
+            host: field("host")?.to_owned(),
+        })
+    }
+
+    /// The name and recipe of what is built for `target`.
+    fn sysroot_part(&self, target: &str) -> (String, String) {
+        let recipe = format!("{} {} {target} {RUSTFLAGS:?} {STUB:?}", self.release, self.commit);
+        // Cargo does not notice when a sysroot changes, only when it is another one.
+        (format!("sysroot/{}-{target}-{}", self.release, short_hash(&recipe)), recipe)
+    }
+
+    /// The linker that bare-metal targets use, which a distribution's toolchain may lack.
+    #[must_use]
+    pub fn linker(&self) -> Option<PathBuf> {
+        let linker = Self::sysroot().ok()?.join("lib/rustlib").join(&self.host).join("bin/rust-lld");
+        linker.is_file().then_some(linker)
     }
 
     /// Where the compiler keeps its libraries.
@@ -221,8 +243,8 @@ mod tests {
 
     #[test]
     fn rustc_version() {
-        let text = "rustc 1.95.0 (59807616e 2026-04-14)\nbinary: rustc\ncommit-hash: 5980\nrelease: 1.95.0\n";
-        let toolchain = Toolchain { release: "1.95.0".into(), commit: "5980".into() };
+        let text = "rustc 1.95.0 (59807616e 2026-04-14)\nbinary: rustc\ncommit-hash: 5980\nhost: h\nrelease: 1.95.0\n";
+        let toolchain = Toolchain { release: "1.95.0".into(), commit: "5980".into(), host: "h".into() };
         assert_eq!(Toolchain::parse(text), Some(toolchain));
         assert_eq!(Toolchain::parse("error: no override"), None);
     }
