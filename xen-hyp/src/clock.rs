@@ -18,7 +18,7 @@ impl<P: Platform> Xen<P> {
     /// Xen publishes the time at which this machine's clock stood at zero, so the time of day is that plus
     /// [`Platform::now_ns`]. On ARM the clock is the virtual counter, zero when the domain was made, and Xen
     /// rounds that moment down to a second (`domain_vtimer_init`, `xen/arch/arm/vtimer.c`): the result may
-    /// be up to a second late. It steps when dom0 sets the clock; use `now_ns` to measure.
+    /// be up to a second behind. It steps when dom0 sets the clock; use `now_ns` to measure.
     pub fn wall_clock(&self) -> Option<Duration> {
         let start = read(self.platform().shared()?.wall)?;
         (start >= EARLIEST).then_some(())?;

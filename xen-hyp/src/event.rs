@@ -113,7 +113,8 @@ impl<P: Platform> Xen<P> {
     }
 
     /// Uses a port that was opened for us before we started, such as the console's. It stays open when the
-    /// channel is dropped. Events that came before are not lost: the channel then starts with one received.
+    /// channel is dropped. Events that came before are not lost, even if they were masked as unknown: the channel
+    /// then starts with one received.
     pub fn adopt(self: &Rc<Self>, port: Port) -> Result<Channel<P>, XenError> {
         match self.status(port)? {
             PortStatus::Closed => Err(XenError::ENOENT),

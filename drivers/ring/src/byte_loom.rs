@@ -65,7 +65,7 @@ fn channel() -> (Arc<Notify>, Arc<Notify>) {
 /// xenconsoled's `buffer_append`: one look a turn, then it moves its index, notifies, and sleeps.
 #[test]
 fn output_reaches_a_peer_that_looks_once_a_turn() {
-    const OUTPUT: [u8; 2] = [1, 2];
+    const OUTPUT: [u8; 3] = [1, 2, 3];
     model(|| {
         let mem = memory();
         let (to_peer, to_us) = channel();
@@ -109,7 +109,7 @@ fn output_reaches_a_peer_that_looks_once_a_turn() {
 /// xenconsoled's input: it fills the ring, notifies us each time, and sleeps only while the ring is full.
 #[test]
 fn input_comes_from_a_peer_that_sleeps_while_the_ring_is_full() {
-    const INPUT: [u8; 2] = [1, 2];
+    const INPUT: [u8; 3] = [1, 2, 3];
     model(|| {
         let mem = memory();
         let (to_peer, to_us) = channel();

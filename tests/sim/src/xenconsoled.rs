@@ -123,10 +123,12 @@ impl Xenconsoled {
             return;
         }
         let len = self.chunk(size as usize) as u32;
-        let mut output = self.output.borrow_mut();
-        for i in 0..len {
-            output.push(self.page.read(OUT + (cons.wrapping_add(i) % OUT_SIZE) as usize));
-        }
+        let start = (cons % OUT_SIZE) as usize;
+        let first = len.min(OUT_SIZE - start as u32) as usize;
+        let mut bytes = vec![0; len as usize];
+        self.page.copy_in(OUT + start, &mut bytes[..first]);
+        self.page.copy_in(OUT, &mut bytes[first..]);
+        self.output.borrow_mut().extend(bytes);
         self.behind.set(len < size);
         self.page.store(OUT_CONS, cons.wrapping_add(len));
         let _ = self.world.send(&self.world.dom0(), port);
