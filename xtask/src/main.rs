@@ -1,6 +1,7 @@
 //! The one command line: sets up, builds, runs, tests and measures Fata.
 #![forbid(unsafe_code)]
 
+mod bench;
 mod build;
 mod check_unsafe;
 mod clean_lab;
@@ -29,6 +30,8 @@ enum Command {
     /// Remove everything the lab fetched and built
     CleanLab,
     Build(build::Options),
+    #[command(subcommand)]
+    Bench(bench::Bench),
     CheckUnsafe(check_unsafe::Options),
 }
 
@@ -47,6 +50,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Doctor(options) => doctor::run(&options),
         Command::CleanLab => clean_lab::run(),
         Command::Build(options) => build::run(&options),
+        Command::Bench(bench) => bench::run(&bench),
         Command::CheckUnsafe(options) => check_unsafe::run(&options),
     }
 }

@@ -3,6 +3,7 @@
 
 mod apt;
 mod backtrace;
+mod bench;
 mod console;
 mod control;
 mod cpio;
@@ -34,6 +35,7 @@ mod xenlog;
 
 pub use apt::Host;
 pub use backtrace::{Annotator, Symboliser};
+pub use bench::{Counter, Counts, Event, Peer, address_of_main};
 pub use console::{Console, Transcript};
 pub use control::Output;
 #[cfg(feature = "defmt")]

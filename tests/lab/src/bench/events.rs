@@ -1,0 +1,166 @@
+//! What the counting plugin wrote down, as `tests/lab/plugin/count.c` explains it.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+/// Something that happened in a domain, and what had been executed until then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// What it was, and which: `wait -`, `hypercall 18`, `run main`.
+    pub what: String,
+    /// The domain's VMID.
+    pub vmid: u32,
+    /// The domain's own instructions since its first one.
+    pub own: u64,
+    /// Xen's instructions on its behalf.
+    pub xen: u64,
+    /// How often it executed WFI.
+    pub waits: u64,
+    /// All instructions of the machine.
+    pub all: u64,
+}
+
+impl Event {
+    /// Its own instructions and Xen's.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.own + self.xen
+    }
+
+    fn parse(line: &str) -> Option<Self> {
+        let mut words = line.split(' ');
+        let what = format!("{} {}", words.next()?, words.next()?);
+        let vmid = words.next()?.parse().ok()?;
+        let mut number = || words.next()?.parse().ok();
+        Some(Self { what, vmid, own: number()?, xen: number()?, waits: number()?, all: number()? })
+    }
+}
+
+/// A state that is written down beside a mark, whatever the domain was doing.
+const ACCOUNT: &str = "account -";
+
+/// All events of a machine so far.
+#[derive(Clone, Debug, Default)]
+pub struct Counts(Vec<Event>);
+
+impl Counts {
+    /// Reads the plugin's file; a line it has only begun to write is left out.
+    pub(super) fn read(file: &Path) -> Result<Self> {
+        let text = fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+        Self::parse(&text).with_context(|| format!("reading {}", file.display()))
+    }
+
+    fn parse(text: &str) -> Result<Self> {
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        let parse = |line: &str| Event::parse(line).with_context(|| format!("cannot read {line:?}"));
+        Ok(Self(whole.lines().map(parse).collect::<Result<_>>()?))
+    }
+
+    /// The first event whose name begins with `what` in the domain that started last.
+    #[must_use]
+    pub fn first(&self, what: &str) -> Option<&Event> {
+        self.domain().find(|e| e.what.starts_with(what))
+    }
+
+    /// The last WFI of that domain, if nothing of note followed it.
+    #[must_use]
+    pub fn idle(&self) -> Option<&Event> {
+        self.domain().next_back().filter(|e| e.what == "wait -")
+    }
+
+    /// Its first WFI after `what`.
+    #[must_use]
+    pub fn wait_after(&self, what: &str) -> Option<&Event> {
+        self.domain().skip_while(|e| e.what != what).find(|e| e.what == "wait -")
+    }
+
+    /// How often it has executed WFI.
+    #[must_use]
+    pub fn waits(&self) -> u64 {
+        self.domain().next_back().map_or(0, |e| e.waits)
+    }
+
+    /// The state of the domain that set mark `number`, at that time.
+    #[must_use]
+    pub fn mark(&self, number: u32) -> Option<&Event> {
+        self.mark_index(number).map(|at| &self.0[at])
+    }
+
+    /// The state of the domain that started last, when another one set mark `number`.
+    #[must_use]
+    pub fn at_mark(&self, number: u32) -> Option<&Event> {
+        let vmid = self.domain().next()?.vmid;
+        let accounts = &self.0[self.mark_index(number)? + 1..];
+        accounts.iter().take_while(|e| e.what == ACCOUNT).find(|e| e.vmid == vmid)
+    }
+
+    fn mark_index(&self, number: u32) -> Option<usize> {
+        let mark = format!("mark {number}");
+        self.0.iter().rposition(|e| e.what == mark)
+    }
+
+    /// The events of the domain that started last.
+    fn domain(&self) -> impl DoubleEndedIterator<Item = &Event> {
+        let start = self.0.iter().rposition(|e| e.what == "start -");
+        let events = start.map_or(&[][..], |at| &self.0[at..]);
+        let vmid = events.first().map_or(0, |e| e.vmid);
+        events.iter().filter(move |e| e.vmid == vmid && e.what != ACCOUNT)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "\
+start - 1 0 0 0 100
+wait - 1 7 7 1 120
+start - 2 0 0 0 200
+hypercall 18 2 13 0 0 213
+wait - 1 9 9 2 240
+wait - 2 50 20 1 290
+mark 1 1 20 20 2 300
+account - 1 20 20 2 300
+account - 2 50 21 1 300
+wait - 2 60 2";
+
+    fn first_lines(lines: usize) -> Counts {
+        let text: String = TEXT.split_inclusive('\n').take(lines).collect();
+        Counts::parse(&text).unwrap()
+    }
+
+    #[test]
+    fn finds_the_events_of_the_latest_domain() {
+        let counts = Counts::parse(TEXT).unwrap();
+        assert_eq!(counts.first("hypercall").unwrap().own, 13);
+        assert_eq!(counts.first("wait").unwrap().total(), 70, "not the other domain's wait");
+        assert_eq!(counts.first("run main"), None);
+        assert_eq!(counts.wait_after("hypercall 18").unwrap().own, 50);
+        assert_eq!(counts.wait_after("syscall 64"), None);
+    }
+
+    #[test]
+    fn a_domain_is_idle_while_its_last_event_is_a_wait() {
+        assert_eq!((first_lines(4).idle(), first_lines(4).waits()), (None, 0));
+        for lines in [6, 10] {
+            assert_eq!(first_lines(lines).idle().unwrap().xen, 20);
+            assert_eq!(first_lines(lines).waits(), 1);
+        }
+    }
+
+    #[test]
+    fn a_mark_shows_every_domain() {
+        let counts = Counts::parse(TEXT).unwrap();
+        assert_eq!(counts.mark(1).unwrap().own, 20);
+        assert_eq!(counts.at_mark(1).unwrap().xen, 21);
+        assert_eq!(counts.at_mark(2), None);
+    }
+
+    #[test]
+    fn nonsense_is_an_error_and_nothing_is_nothing() {
+        assert!(Counts::parse("wait - 1 2\n").is_err());
+        assert_eq!(Counts::parse("").unwrap().idle(), None);
+    }
+}

@@ -1,0 +1,9 @@
+//! What benchmarks need of the lab: exact counts per domain, and a Linux guest to compare with.
+
+mod counter;
+mod events;
+mod linux;
+
+pub use counter::{Counter, address_of_main};
+pub use events::{Counts, Event};
+pub use linux::Peer;

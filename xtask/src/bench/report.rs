@@ -1,0 +1,150 @@
+//! Results: a line for each measure, with all its samples.
+
+use serde::Serialize;
+
+use crate::table;
+
+/// All measures of a run.
+#[derive(Serialize)]
+pub(crate) struct Report {
+    /// What was measured with what.
+    setting: String,
+    measures: Vec<Measure>,
+}
+
+/// One measure, of Fata and, where it makes sense, of the Linux guest.
+#[derive(Clone, Serialize)]
+pub(crate) struct Measure {
+    /// What was measured.
+    pub(crate) name: String,
+    /// In what.
+    pub(crate) unit: &'static str,
+    /// No more than this is wanted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) aim: Option<u64>,
+    /// A sample for each repetition.
+    pub(crate) fata: Vec<u64>,
+    /// The same of the Linux guest.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) linux: Vec<u64>,
+}
+
+impl Report {
+    /// One without measures.
+    pub(crate) fn new(setting: String) -> Self {
+        Self { setting, measures: Vec::new() }
+    }
+
+    /// Adds a sample of Fata to a measure.
+    pub(crate) fn fata(&mut self, name: &str, unit: &'static str, aim: Option<u64>, sample: u64) {
+        let measure = self.measure(name, unit);
+        measure.aim = aim;
+        measure.fata.push(sample);
+    }
+
+    /// Adds a sample of the Linux guest.
+    pub(crate) fn linux(&mut self, name: &str, unit: &'static str, sample: u64) {
+        self.measure(name, unit).linux.push(sample);
+    }
+
+    fn measure(&mut self, name: &str, unit: &'static str) -> &mut Measure {
+        let known = self.measures.iter().position(|m| m.name == name && m.unit == unit);
+        let at = known.unwrap_or(self.measures.len());
+        if known.is_none() {
+            let (fata, linux) = (Vec::new(), Vec::new());
+            self.measures.push(Measure { name: name.to_owned(), unit, aim: None, fata, linux });
+        }
+        &mut self.measures[at]
+    }
+
+    /// For people.
+    pub(crate) fn to_table(&self) -> String {
+        let rows: Vec<_> = self.measures.iter().map(Measure::row).collect();
+        let table = table::render(["measure", "unit", "Fata", "spread", "aim", "Linux", "spread"], &rows);
+        format!("{}\n\n{table}", self.setting)
+    }
+}
+
+impl Measure {
+    fn row(&self) -> [String; 7] {
+        let aim = match (self.aim, median(&self.fata)) {
+            (Some(aim), Some(is)) => format!("{} {}", grouped(aim), if is <= aim { "met" } else { "MISSED" }),
+            (Some(aim), None) => grouped(aim),
+            (None, _) => String::new(),
+        };
+        let value = |samples: &[u64]| median(samples).map(grouped).unwrap_or_default();
+        [
+            self.name.clone(),
+            self.unit.to_owned(),
+            format!("{:>13}", value(&self.fata)),
+            spread(&self.fata),
+            aim,
+            format!("{:>13}", value(&self.linux)),
+            spread(&self.linux),
+        ]
+    }
+}
+
+/// The middle sample; the lower of two.
+fn median(samples: &[u64]) -> Option<u64> {
+    let mut sorted = samples.to_vec();
+    sorted.sort_unstable();
+    sorted.get(sorted.len().saturating_sub(1) / 2).copied()
+}
+
+/// How far the samples lie apart, in percent of the median.
+fn spread(samples: &[u64]) -> String {
+    let (Some(least), Some(most), Some(median)) =
+        (samples.iter().min(), samples.iter().max(), median(samples))
+    else {
+        return String::new();
+    };
+    match most - least {
+        0 if samples.len() == 1 => "one run".to_owned(),
+        0 => "none".to_owned(),
+        apart => format!("{:.2} %", apart as f64 * 100.0 / median.max(1) as f64),
+    }
+}
+
+/// `1234567` as `1,234,567`.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped_and_summed_up() {
+        assert_eq!(["0", "999", "1,000", "1,234,567"], [0, 999, 1000, 1_234_567].map(grouped));
+        assert_eq!((median(&[3, 1, 2]), median(&[4, 1]), median(&[])), (Some(2), Some(1), None));
+        assert_eq!(spread(&[100, 101, 100]), "1.00 %");
+        assert_eq!(
+            (spread(&[5, 5]), spread(&[5]), spread(&[])),
+            ("none".into(), "one run".into(), String::new())
+        );
+    }
+
+    #[test]
+    fn the_table_says_whether_an_aim_is_met() {
+        let mut report = Report::new("all of it".to_owned());
+        report.fata("size", "bytes", Some(100), 90);
+        report.linux("size", "bytes", 3000);
+        report.fata("work", "instructions", Some(10), 11);
+        let table = report.to_table();
+        assert_eq!(table.lines().count(), 5, "{table}");
+        assert!(
+            table.contains("100 met") && table.contains("10 MISSED") && table.contains("3,000"),
+            "{table}"
+        );
+    }
+}
