@@ -5,7 +5,7 @@
 //!
 //! - `text`: the line is formatted here and given to the sink ([`set_sink`]).
 //! - `defmt`: format strings stay in the ELF, and what goes to the frame sink ([`set_frame_sink`]) is a short
-//!   printable line that `cargo xtask run` decodes ([`frame`](crate#frames)). Needs `DEFMT_LOG=trace` in the
+//!   printable line (see [Frames](#frames)) that `cargo xtask run` decodes. Needs `DEFMT_LOG=trace` in the
 //!   environment of the build.
 //! - neither: arguments are type-checked and nothing is emitted, so that host tests link.
 //!
