@@ -15,7 +15,6 @@ const FR_RX_EMPTY: u32 = 1 << 4;
 const FR_TX_FULL: u32 = 1 << 5;
 const IMSC: usize = 0x38;
 const MIS: usize = 0x40;
-const ICR: usize = 0x44;
 /// Receive and receive time-out interrupts.
 const INT_RX: u32 = 1 << 4 | 1 << 6;
 /// Transmit interrupt.
@@ -74,10 +73,8 @@ impl Uart {
         if !self.registers.take_interrupt() {
             return;
         }
-        let raised = self.registers.read(MIS);
-        // Cleared first: what comes while the FIFO is emptied raises it again.
-        self.registers.write(ICR, raised);
-        if raised & INT_TX != 0 {
+        // Nothing needs clearing: emptying the FIFO ends a receive interrupt, and a transmit one is turned off.
+        if self.registers.read(MIS) & INT_TX != 0 {
             self.enable(self.enabled.get() & !INT_TX);
             self.writable.fire();
         }

@@ -92,7 +92,6 @@ impl UartRegisters for Registers {
                 }
             }
             0x38 => model.enabled.set(value),
-            0x44 => model.raised.set(model.raised.get() & !value),
             _ => panic!("write of register {offset:#x}"),
         }
         model.update();
