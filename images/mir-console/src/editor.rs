@@ -152,13 +152,13 @@ impl Editor {
         self.draw(out);
         let before = self.line.before();
         let start = before.rfind(' ').map_or(0, |space| space + 1);
-        let (head, word) = before.split_at(start);
+        let (head, word) = (width::part(before, ..start), width::part(before, start..));
         let fits = |w: &&&str| w.starts_with(word);
         let possible = words(head);
         let mut matches = possible.iter().filter(fits);
         let Some(first) = matches.next() else { return false };
         let (certain, many) = matches.fold((first.len(), false), |(n, _), w| (n.min(common(first, w)), true));
-        let rest = &first[word.len()..certain];
+        let rest = width::part(first, word.len()..certain);
         if !rest.is_empty() || !many {
             let end = if many { "" } else { " " };
             return self.line.insert(rest) && self.line.insert(end);

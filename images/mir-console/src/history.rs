@@ -1,7 +1,7 @@
 //! Lines entered before.
 
-use alloc::collections::VecDeque;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 /// How many lines are remembered.
 const DEPTH: usize = 32;
@@ -9,7 +9,7 @@ const DEPTH: usize = 32;
 /// Lines entered before, and where among them the user is looking.
 #[derive(Debug, Default)]
 pub struct History {
-    lines: VecDeque<String>,
+    lines: Vec<String>,
     /// How far back: 0 is the line being typed.
     back: usize,
     /// The line being typed, while looking at older ones.
@@ -25,13 +25,13 @@ impl History {
     /// Remembers `line` unless it is blank or repeats the last one.
     pub fn push(&mut self, line: &str) {
         self.leave();
-        if line.trim_ascii().is_empty() || self.lines.back().is_some_and(|last| last == line) {
+        if line.trim_ascii().is_empty() || self.lines.last().is_some_and(|last| last == line) {
             return;
         }
         if self.lines.len() == DEPTH {
-            self.lines.pop_front();
+            self.lines.remove(0);
         }
-        self.lines.push_back(line.into());
+        self.lines.push(line.into());
     }
 
     /// The line before the one looked at; `current` is kept if it is the one being typed.

@@ -22,11 +22,11 @@ impl Line {
 
     /// The text up to the cursor.
     pub fn before(&self) -> &str {
-        &self.text[..self.at]
+        width::part(&self.text, ..self.at)
     }
 
     fn after(&self) -> &str {
-        &self.text[self.at..]
+        width::part(&self.text, self.at..)
     }
 
     /// Inserts `text` at the cursor, or refuses when the line would become too long.

@@ -49,20 +49,15 @@ fn words(mut rest: &str) -> impl Iterator<Item = (&str, &str)> {
         if rest.is_empty() {
             return None;
         }
-        let end = rest.find([' ', '\t', '\n']).unwrap_or(rest.len());
-        let Some((name, value)) = rest[..end].split_once('=') else {
-            let (name, after) = rest.split_at(end);
-            rest = after;
-            return Some((name, ""));
+        let mut quoted = false;
+        let ends = |c: char| {
+            quoted ^= c == '"';
+            c.is_ascii_whitespace() && !quoted
         };
-        let Some(quoted) = value.strip_prefix('"') else {
-            rest = &rest[end..];
-            return Some((name, value));
-        };
-        let quoted = &rest[end - quoted.len()..];
-        let (value, after) = quoted.split_once('"').unwrap_or((quoted, ""));
+        let (word, after) = rest.split_once(ends).unwrap_or((rest, ""));
         rest = after;
-        Some((name, value))
+        let (name, value) = word.split_once('=').unwrap_or((word, ""));
+        Some((name, value.trim_matches('"')))
     })
 }
 

@@ -5,7 +5,6 @@ use crate::date::Utc;
 use crate::ink::Ink;
 use crate::machine::Machine;
 use crate::table::{Bytes, Table};
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::{self, Write};
 use fata_boot::info::{Conduit, Gic, IntId, Region, UartKind};
@@ -131,7 +130,9 @@ impl<P: Platform> Report<'_, P> {
             (Ok(version), Ok(extra)) => t.row("Xen", format_args!("{version}{extra}")),
             (version, _) => known(t, "Xen", version),
         }?;
-        known(t, "changeset", self.xen.changeset())?;
+        // Debian's builds do not say.
+        let changeset = self.xen.changeset();
+        known(t, "changeset", changeset.as_ref().map(|text| or(text, ABSENT)).map_err(|error| *error))?;
         known(t, "features", self.xen.features())
     }
 
@@ -140,10 +141,10 @@ impl<P: Platform> Report<'_, P> {
         let t = &mut Table::new(out, self.ink);
         regions(t, "memory", &self.machine.info.memory)?;
         t.row("allocator", format_args!("{} in all, {} free", size(usage.total), size(usage.free())))?;
-        t.row("pages", format_args!("{}", size(usage.pages)))?;
-        t.row("heap", format_args!("{}, {} of it in use", size(usage.heap), size(usage.heap_used)))?;
+        t.row("pages in use", format_args!("{}", size(usage.pages)))?;
+        t.row("heap in use", format_args!("{} of {}", size(usage.heap_used), size(usage.heap)))?;
         let stack = (self.machine.stack)();
-        t.row("stack", format_args!("{}, {} of it in use", Bytes(stack.size), Bytes(stack.used)))?;
+        t.row("stack in use", format_args!("{} of {}", Bytes(stack.used), Bytes(stack.size)))?;
         for &(name, region, rights) in self.machine.image {
             t.row(name, format_args!("{} {rights}", Span(region)))?;
         }
@@ -226,7 +227,7 @@ fn or<'a>(text: &'a str, otherwise: &'a str) -> &'a str {
 fn log(out: &mut dyn Write) -> fmt::Result {
     let mut recent = Vec::new();
     fata_log::recent(|piece| recent.extend_from_slice(piece));
-    for c in String::from_utf8_lossy(&recent).chars() {
+    for c in core::str::from_utf8(&recent).unwrap_or_default().chars() {
         // A line may quote what came from outside.
         out.write_char(if c.is_control() && !matches!(c, '\n' | '\t') { '?' } else { c })?;
     }

@@ -22,7 +22,7 @@ impl Row {
 
     /// Makes the row of `room` columns show the part of `line` around its first `before` bytes.
     pub fn show(&mut self, line: &str, before: usize, room: usize, out: &mut String) {
-        let cursor = width::of_str(&line[..before]);
+        let cursor = width::of_str(width::part(line, ..before));
         // The last column stays free: terminals differ in what they do after writing it.
         let last = room - 1;
         if width::of_str(line) <= last {
@@ -31,16 +31,16 @@ impl Row {
             self.scroll = cursor.saturating_sub(room / 2);
         }
         let (from, first) = position(line, self.scroll);
-        let length = fitting(&line[from..], last);
-        self.redraw(&line[from..from + length], cursor - first, out);
+        let rest = width::part(line, from..);
+        self.redraw(width::part(rest, ..fitting(rest, last)), cursor - first, out);
     }
 
     fn redraw(&mut self, text: &str, column: usize, out: &mut String) {
         if text != self.text {
             let same = common(&self.text, text);
-            let same_columns = width::of_str(&text[..same]);
+            let same_columns = width::of_str(width::part(text, ..same));
             self.go(same_columns, out);
-            out.push_str(&text[same..]);
+            out.push_str(width::part(text, same..));
             let (old, new) = (width::of_str(&self.text), width::of_str(text));
             let erase = old.saturating_sub(new);
             out.extend(core::iter::repeat_n(' ', erase));
@@ -58,7 +58,7 @@ impl Row {
         } else {
             let (from, _) = position(&self.text, self.column);
             let (to, _) = position(&self.text, column);
-            out.push_str(&self.text[from..to]);
+            out.push_str(width::part(&self.text, from..to));
         }
         self.column = column;
     }
@@ -93,9 +93,10 @@ fn fitting(text: &str, columns: usize) -> usize {
 /// Bytes at the start that need not be drawn again: whole characters with their marks.
 fn common(old: &str, new: &str) -> usize {
     let equal = old.chars().zip(new.chars()).take_while(|(a, b)| a == b).map(|(a, _)| a.len_utf8()).sum();
-    let marked = |text: &str| text[equal..].chars().next().is_some_and(|c| width::of_char(c) == 0);
+    let marked =
+        |text: &str| width::part(text, equal..).chars().next().is_some_and(|c| width::of_char(c) == 0);
     if marked(old) || marked(new) {
-        let base = new[..equal].char_indices().rev().find(|&(_, c)| width::of_char(c) > 0);
+        let base = width::part(new, ..equal).char_indices().rev().find(|&(_, c)| width::of_char(c) > 0);
         return base.map_or(0, |(at, _)| at);
     }
     equal

@@ -37,6 +37,11 @@ pub fn of_char(c: char) -> usize {
     }
 }
 
+/// The part of `text` between two bytes. Slicing would do, but its panic message costs an image 4 KiB.
+pub fn part(text: &str, range: impl core::slice::SliceIndex<str, Output = str>) -> &str {
+    text.get(range).unwrap_or_default()
+}
+
 /// Columns taken by `text`.
 pub fn of_str(text: &str) -> usize {
     text.chars().map(of_char).sum()
