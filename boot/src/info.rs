@@ -220,8 +220,9 @@ impl BootInfo<'_> {
     /// (the image) and page 0, so that a null pointer never points at anything. Whole pages, sorted.
     pub fn usable(&self, taken: &[Region]) -> List<Region, 64> {
         let page_0 = Region { base: 0, size: PAGE_SIZE };
+        let dtb = Region { base: self.dtb.as_ptr().addr() as u64, size: self.dtb.len() as u64 };
         let holes = || {
-            let named = self.reserved.iter().chain(taken).chain(&self.initrd).chain([&page_0]);
+            let named = self.reserved.iter().chain(taken).chain(&self.initrd).chain([&page_0, &dtb]);
             named.filter(|hole| !hole.is_empty()).map(Region::pages_touched)
         };
         let mut usable = List::default();
