@@ -6,6 +6,7 @@ mod build;
 mod check_unsafe;
 mod clean_lab;
 mod doctor;
+mod run;
 mod setup;
 mod table;
 mod unsafe_code;
@@ -30,6 +31,7 @@ enum Command {
     /// Remove everything the lab fetched and built
     CleanLab,
     Build(build::Options),
+    Run(run::Options),
     #[command(subcommand)]
     Bench(bench::Bench),
     CheckUnsafe(check_unsafe::Options),
@@ -50,6 +52,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Doctor(options) => doctor::run(&options),
         Command::CleanLab => clean_lab::run(),
         Command::Build(options) => build::run(&options),
+        Command::Run(options) => run::run(&options),
         Command::Bench(bench) => bench::run(&bench),
         Command::CheckUnsafe(options) => check_unsafe::run(&options),
     }

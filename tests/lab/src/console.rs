@@ -155,32 +155,61 @@ pub struct Console {
     /// What the guest wrote.
     pub output: Transcript,
     input: Arc<Mutex<UnixStream>>,
-    pace: Option<Pace>,
+    line: Option<Line>,
+}
+
+/// What must be minded on a line where input can get lost.
+#[derive(Clone)]
+pub(crate) struct Line {
+    /// Input may flow once this is open.
+    pub(crate) gate: Gate,
+    /// How fast.
+    pub(crate) pace: Pace,
+}
+
+/// Something that others wait for, once.
+#[derive(Clone, Default)]
+pub(crate) struct Gate(Arc<(Mutex<bool>, Condvar)>);
+
+impl Gate {
+    /// Lets everybody through from now on.
+    pub(crate) fn open(&self) {
+        *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.0.1.notify_all();
+    }
+
+    fn pass(&self) {
+        let open = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.0.1.wait_while(open, |open| !*open));
+    }
 }
 
 /// How fast a stream may be written that has no back-pressure.
 #[derive(Clone, Copy)]
-pub struct Pace {
+pub(crate) struct Pace {
     /// Bytes at a time.
-    pub bytes: usize,
+    pub(crate) bytes: usize,
     /// The pause after them.
-    pub pause: Duration,
+    pub(crate) pause: Duration,
 }
 
 impl Console {
     /// Joins what was read to where to write.
-    pub fn new(output: Transcript, input: Arc<Mutex<UnixStream>>, pace: Option<Pace>) -> Self {
-        Self { output, input, pace }
+    pub(crate) fn new(output: Transcript, input: Arc<Mutex<UnixStream>>, line: Option<Line>) -> Self {
+        Self { output, input, line }
     }
 
     /// Types `bytes`.
     pub fn send(&self, bytes: impl AsRef<[u8]>) -> Result<()> {
+        if let Some(line) = &self.line {
+            line.gate.pass();
+        }
         let mut input = self.input.lock().unwrap_or_else(PoisonError::into_inner);
         let mut write = |part: &[u8]| input.write_all(part).context("writing to the guest's console");
-        let Some(pace) = self.pace else { return write(bytes.as_ref()) };
-        for part in bytes.as_ref().chunks(pace.bytes) {
+        let Some(line) = &self.line else { return write(bytes.as_ref()) };
+        for part in bytes.as_ref().chunks(line.pace.bytes) {
             write(part)?;
-            thread::sleep(pace.pause);
+            thread::sleep(line.pace.pause);
         }
         Ok(())
     }

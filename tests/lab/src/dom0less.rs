@@ -1,6 +1,8 @@
 //! Xen alone with the domains it starts itself: the quickest way to run an image.
 
 use std::fs;
+use std::io::Write;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -8,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::console::{Console, Pace, Transcript, contains};
+use crate::console::{Console, Gate, Line, Pace, Transcript, contains};
 use crate::dtb::{DomUNode, Enhanced, Module};
 use crate::gdb::Stub;
 use crate::guest::{End, Ends, Guest};
@@ -127,14 +129,19 @@ impl Dom0less {
         let ends = Ends::default();
         let input = Arc::new(Mutex::new(serial.try_clone()?));
         let xen = Transcript::create(&folder.file("xen.log"))?;
+        // What is typed before Xen has handed the line over is lost, or a command to Xen.
+        let gate = Gate::default();
         let mut guests = Vec::new();
         for domain in 1..=u16::try_from(domus.len())? {
             let output = Transcript::create(&folder.file(&format!("console-{domain}.log")))?;
-            let console = Console::new(output, Arc::clone(&input), Some(PACE));
+            let console =
+                Console::new(output, Arc::clone(&input), Some(Line { gate: gate.clone(), pace: PACE }));
             guests.push(Guest { domain, console, ends: ends.clone() });
         }
-        let focus = Focus::new(config.xen, &input);
-        route(serial, xen.clone(), guests.clone(), focus, process.killer());
+        let switch = (config.xen == XenVersion::V4_17).then(|| Arc::clone(&input));
+        let router =
+            Router { xen: xen.clone(), guests: guests.clone(), gate, switch, machine: process.killer() };
+        router.follow(serial);
         if let Some(address) = shutdown {
             let (stub, killer, count) = (Stub::open(next()?)?, process.killer(), guests.len());
             thread::spawn(move || {
@@ -148,51 +155,48 @@ impl Dom0less {
 }
 
 /// Sorts the serial line's bytes into transcripts.
-fn route(
-    serial: std::os::unix::net::UnixStream,
+struct Router {
     xen: Transcript,
     guests: Vec<Guest>,
-    mut focus: Focus,
+    /// Opened when the first domain gets what is typed.
+    gate: Gate,
+    /// Where to send the keys that move the focus, until that is done.
+    switch: Option<Arc<Mutex<UnixStream>>>,
     machine: Killer,
-) {
-    let mut splitter = Splitter::new(guests.len() > 1);
-    Transcript::follow(serial, move |bytes| {
-        let Some(bytes) = bytes else {
-            xen.end();
-            guests.iter().for_each(|guest| guest.console.output.end());
-            return;
-        };
-        splitter.feed(bytes, |source, piece| match source {
-            Source::Xen => {
-                focus.observe(piece);
-                xen.push(piece);
-                if XEN_STOPPED.iter().any(|words| contains(piece, words.as_bytes())) {
-                    machine.kill();
+}
+
+impl Router {
+    fn follow(mut self, serial: UnixStream) {
+        let mut splitter = Splitter::new(self.guests.len() > 1);
+        Transcript::follow(serial, move |bytes| {
+            let Some(bytes) = bytes else {
+                self.xen.end();
+                self.guests.iter().for_each(|guest| guest.console.output.end());
+                self.gate.open();
+                return;
+            };
+            splitter.feed(bytes, |source, piece| match source {
+                Source::Xen => self.xen_says(piece),
+                Source::Domain(domain) => {
+                    let guest = self.guests.iter().find(|g| g.domain == domain);
+                    guest.map_or(&self.xen, |g| &g.console.output).push(piece);
                 }
-            }
-            Source::Domain(domain) => {
-                let output = guests.iter().find(|g| g.domain == domain).map_or(&xen, |g| &g.console.output);
-                output.push(piece);
+            });
+            if splitter.focus() == Some(1) {
+                self.gate.open();
             }
         });
-    });
-}
-
-/// Xen 4.17 gives the input focus to domain 0 even when there is none; one turn further it is ours.
-struct Focus {
-    input: Option<Arc<Mutex<std::os::unix::net::UnixStream>>>,
-}
-
-impl Focus {
-    fn new(version: XenVersion, input: &Arc<Mutex<std::os::unix::net::UnixStream>>) -> Self {
-        Self { input: (version == XenVersion::V4_17).then(|| Arc::clone(input)) }
     }
 
-    /// The keys may come before or after Xen's own turn: two turns end at domain 1 either way.
-    fn observe(&mut self, line: &[u8]) {
-        use std::io::Write;
+    fn xen_says(&mut self, line: &[u8]) {
+        self.xen.push(line);
+        if XEN_STOPPED.iter().any(|words| contains(line, words.as_bytes())) {
+            self.machine.kill();
+        }
+        // Xen 4.17 gives the focus to domain 0 even when there is none. One more turn leads to domain 1, whether
+        // it comes before or after Xen's own.
         if line.starts_with(b"(XEN) *** LOADING DOMU")
-            && let Some(input) = self.input.take()
+            && let Some(input) = self.switch.take()
             && let Ok(mut input) = input.lock()
         {
             // If it fails the machine is gone, which its reader will notice.

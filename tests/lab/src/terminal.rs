@@ -98,6 +98,10 @@ impl Terminal {
                 break Left::User;
             }
             if bytes.is_empty() && (closed || ended()) {
+                // What came while `ended` found out.
+                let (rest, _) = console.output.read_from(shown, Duration::ZERO);
+                stdout.write_all(&show(&rest))?;
+                stdout.flush()?;
                 break Left::Guest;
             }
             if deadline.is_some_and(|d| Instant::now() >= d) {

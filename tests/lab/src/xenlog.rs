@@ -50,6 +50,11 @@ impl Splitter {
         Self { shared, ..Self::default() }
     }
 
+    /// The domain that gets what is typed.
+    pub(crate) fn focus(&self) -> Option<u16> {
+        self.focus
+    }
+
     /// Takes the next bytes and hands out the pieces.
     pub(crate) fn feed(&mut self, bytes: &[u8], mut out: impl FnMut(Source, &[u8])) {
         for &byte in bytes {

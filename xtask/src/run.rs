@@ -1,0 +1,174 @@
+//! `xtask run`: boots an image under real Xen and joins the terminal to its console.
+
+use std::path::PathBuf;
+use std::process;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use fata_lab::{
+    Annotator, BuildRequest, Config, Dom0, Dom0less, DomU, End, Gic, Guest, Lab, Left, Progress, Symboliser,
+    Terminal, XenVersion, XlDomU,
+};
+
+/// Where Xen loads a guest's image (xen/include/public/arch-arm.h, GUEST_RAM0_BASE).
+const GUEST_BASE: u64 = 0x4000_0000;
+/// Without a time limit the machine still ends some day.
+const NO_LIMIT: Duration = Duration::from_secs(10 * 365 * 86_400);
+/// What the machine gets on top of the time limit, to be stopped in good order.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Boot an image under real Xen and attach the terminal; Ctrl-] leaves
+#[derive(Args)]
+pub(crate) struct Options {
+    /// The package below images/, or the path of a finished image
+    name: String,
+    /// Create the domain with xl on a Linux dom0, instead of having Xen start it alone
+    #[arg(long)]
+    dom0: bool,
+    /// Interrupt controller of the board
+    #[arg(long, default_value = "3", value_parser = ["2", "3"])]
+    gic: String,
+    /// Version of Xen
+    #[arg(long, default_value = "4.20", value_parser = ["4.17", "4.20"])]
+    xen: String,
+    /// Memory of the domain
+    #[arg(long, value_name = "MiB", default_value_t = 32)]
+    memory: u32,
+    /// Command line of the domain
+    #[arg(long, value_name = "STR", default_value = "", allow_hyphen_values = true)]
+    args: String,
+    /// Wait for GDB on this port before Xen starts
+    #[arg(long, value_name = "PORT", num_args = 0..=1, default_missing_value = "1234")]
+    gdb: Option<u16>,
+    /// One more argument for QEMU; may be repeated
+    #[arg(long = "qemu-arg", value_name = "ARG", allow_hyphen_values = true)]
+    qemu_args: Vec<String>,
+    /// Give up after so many seconds
+    #[arg(long, value_name = "S")]
+    timeout: Option<u64>,
+}
+
+/// What is to be run.
+struct Image {
+    name: String,
+    file: PathBuf,
+    elf: Option<PathBuf>,
+}
+
+/// The machine under the guest.
+enum Machine {
+    Dom0less(Dom0less),
+    Dom0(Box<Dom0>),
+}
+
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let lab = Lab::open()?;
+    let progress = Progress::new();
+    let image = options.image(&lab, &progress)?;
+    if let (Some(port), Some(elf)) = (options.gdb, &image.elf) {
+        eprintln!("[waiting for gdb-multiarch -ex 'add-symbol-file {} -o {GUEST_BASE:#x}' \\", elf.display());
+        eprintln!("   -ex 'target remote :{port}' -ex 'hbreak *{GUEST_BASE:#x}' -ex continue]");
+    }
+    if let Some(signal) = session(options, &lab, &image, &progress)? {
+        // As a shell reports it.
+        process::exit(128 + signal);
+    }
+    Ok(())
+}
+
+/// Runs the image, again for each reboot. Gives the signal that ended it, if one did.
+fn session(options: &Options, lab: &Lab, image: &Image, progress: &Progress) -> Result<Option<i32>> {
+    let symbols = image.elf.as_deref().map(Symboliser::open).transpose()?;
+    let limit = options.timeout.map(Duration::from_secs);
+    let deadline = limit.map(|limit| Instant::now() + limit);
+    let mut terminal: Option<Terminal> = None;
+    loop {
+        let (machine, guest) = options.start(lab, image, limit, progress)?;
+        let logs =
+            format!("its output is in {}, Xen's in {}", guest.console.output.log().display(), machine.log());
+        let terminal = match &mut terminal {
+            Some(terminal) => terminal,
+            none => {
+                eprintln!("[Xen {}, GICv{}; Ctrl-] leaves]", options.xen, options.gic);
+                none.insert(Terminal::take()?)
+            }
+        };
+        let mut names = Annotator::new(|at| symbols.as_ref().map(|s| s.names(at)).unwrap_or_default());
+        let ended = || guest.ended().is_some() && machine.drain(&image.name, &guest);
+        let left = terminal.attach(&guest.console, deadline, |bytes| names.feed(bytes), ended)?;
+        let name = &image.name;
+        match (left, guest.ended()) {
+            (Left::Guest, Some(End::Reboot)) => {}
+            (Left::Guest, Some(End::PowerOff)) | (Left::User, _) => return Ok(None),
+            (Left::Guest, Some(end)) => bail!("{name} {end}; {logs}"),
+            (Left::Guest, None) => bail!("the machine ended, but {name} had not; {logs}"),
+            (Left::Timeout, _) => bail!("{name} did not end in time; {logs}"),
+            (Left::Signal(signal), _) => return Ok(Some(signal)),
+        }
+    }
+}
+
+impl Options {
+    fn image(&self, lab: &Lab, progress: &Progress) -> Result<Image> {
+        if let Some((_, name)) = self.name.rsplit_once('/') {
+            return Ok(Image { name: name.to_owned(), file: self.name.clone().into(), elf: None });
+        }
+        let built = lab.build(&BuildRequest::new(&self.name), progress)?;
+        Ok(Image { name: self.name.clone(), file: built.image, elf: Some(built.elf) })
+    }
+
+    fn start(
+        &self,
+        lab: &Lab,
+        image: &Image,
+        limit: Option<Duration>,
+        progress: &Progress,
+    ) -> Result<(Machine, Guest)> {
+        let config = Config {
+            name: format!("run-{}", image.name),
+            xen: self.xen.parse::<XenVersion>().map_err(anyhow::Error::msg)?,
+            gic: self.gic.parse::<Gic>().map_err(anyhow::Error::msg)?,
+            qemu_args: self.qemu_args.clone(),
+            gdb_port: self.gdb,
+            timeout: limit.map_or(NO_LIMIT, |limit| limit + GRACE),
+            ..Config::default()
+        };
+        if self.dom0 {
+            let host = Dom0::start(lab, &config, progress)?;
+            let mut domu = XlDomU::new(&image.name, image.file.clone(), self.memory);
+            domu.args.clone_from(&self.args);
+            let guest = host.create(&domu)?;
+            return Ok((Machine::Dom0(Box::new(host)), guest));
+        }
+        let mut domu = DomU::new(image.file.clone(), self.memory);
+        domu.bootargs.clone_from(&self.args);
+        let machine = Dom0less::boot(lab, &config, &[domu], progress)?;
+        let guest = machine.guests.first().context("Xen has no domain to start")?.clone();
+        Ok((Machine::Dom0less(machine), guest))
+    }
+}
+
+impl Machine {
+    /// Has all that the ended guest wrote arrive.
+    fn drain(&self, name: &str, guest: &Guest) -> bool {
+        match self {
+            // Its serial line ends with the machine, which ends with the guest.
+            Self::Dom0less(_) => false,
+            Self::Dom0(host) => {
+                if let Err(error) = host.drain(name, guest) {
+                    eprintln!("[{error:#}]");
+                }
+                true
+            }
+        }
+    }
+
+    fn log(&self) -> String {
+        let transcript = match self {
+            Self::Dom0less(machine) => &machine.xen,
+            Self::Dom0(host) => &host.serial,
+        };
+        transcript.log().display().to_string()
+    }
+}
