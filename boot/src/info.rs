@@ -227,15 +227,15 @@ impl BootInfo<'_> {
         };
         let mut usable = List::default();
         for bank in self.memory.iter() {
-            let mut free = bank.base;
-            while free < bank.end() {
+            let (mut free, end) = (bank.base, bank.end());
+            while free < end {
                 let next = holes().filter(|hole| hole.end() > free).min_by_key(|hole| hole.base);
-                let until = next.map_or(bank.end(), |hole| hole.base.clamp(free, bank.end()));
+                let until = next.map_or(end, |hole| hole.base.clamp(free, end));
                 // Each hole ends at most one region, so banks and holes together never fill the list.
                 if until > free && usable.push(Region::between(free, until)).is_err() {
                     return usable;
                 }
-                free = next.map_or(bank.end(), |hole| hole.end());
+                free = next.map_or(end, |hole| hole.end());
             }
         }
         usable
