@@ -10,29 +10,10 @@ use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::fmt;
 use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::Ordering;
 use fata_boot::info::{BootInfo, IntId, Region};
-use xen_hyp::platform::{Gfn, GrantEntry, PAGE_SIZE, Platform, Shared, VcpuInfo, WallClock, Window};
-
-/// `struct shared_info` on ARM (`xen/include/public/xen.h`, `arch-arm.h`: one legacy vCPU).
-#[repr(C)]
-struct SharedInfo {
-    vcpu: VcpuInfo,
-    _vcpu_time: [u64; 4],
-    pending: [AtomicU64; 64],
-    mask: [AtomicU64; 64],
-    wall: WallClock,
-}
-const _: () = assert!(core::mem::offset_of!(SharedInfo, wall) == 1072);
-
-// `xen/include/public/xen.h`, `memory.h`, `vcpu.h`
-const MEMORY_OP: usize = 12;
-const VCPU_OP: usize = 24;
-const XENMEM_ADD_TO_PHYSMAP: usize = 7;
-const XENMAPSPACE_SHARED_INFO: u32 = 0;
-const XENMAPSPACE_GRANT_TABLE: u32 = 1;
-const VCPUOP_REGISTER_VCPU_INFO: usize = 10;
-const DOMID_SELF: u16 = 0x7ff0;
+use xen_hyp::abi::{self, SharedInfoArm, memory, nr, vcpu};
+use xen_hyp::platform::{Gfn, GrantEntry, PAGE_SIZE, Platform, Shared, VcpuInfo, Window};
 
 /// Address space for other domains' pages is mapped in blocks of this size, which cost no further table.
 const BLOCK: u64 = 2 << 20;
@@ -61,7 +42,7 @@ pub struct ArmCpu {
     uart_irq: Option<IntId>,
     uart_fired: Cell<bool>,
     uart: Option<Mmio>,
-    shared: Option<&'static SharedInfo>,
+    shared: Option<&'static SharedInfoArm>,
     vcpu: Option<&'static VcpuInfo>,
     ram: Vec<Region>,
     grants: Region,
@@ -129,31 +110,26 @@ impl ArmCpu {
 
     /// Asks Xen for the shared info page and the vCPU's own part of it. Without them there are no events.
     pub fn share_with_xen(&mut self) {
-        if add_to_physmap(XENMAPSPACE_SHARED_INFO, 0, image::shared_info()) != 0 {
+        if add_to_physmap(memory::SPACE_SHARED_INFO, 0, image::shared_info()) != 0 {
             return;
         }
         // SAFETY: the page is the image's own, never cleared or otherwise used, and now Xen's shared_info.
-        let shared: &SharedInfo = unsafe { &*ptr::with_exposed_provenance(image::shared_info() as usize) };
+        let shared: &SharedInfoArm = unsafe { &*ptr::with_exposed_provenance(image::shared_info() as usize) };
         self.shared = Some(shared);
-        #[repr(C)]
-        struct Register {
-            mfn: u64,
-            offset: u32,
-            reserved: u32,
-        }
         let at = image::vcpu_info();
         // SAFETY: the page is the image's own and used for nothing else; Xen initialises what it uses of it
         // from the legacy place, but not what lies behind.
         unsafe { ptr::with_exposed_provenance_mut::<u8>(at as usize).write_bytes(0, PAGE_SIZE) };
-        let op = Register { mfn: at >> 12, offset: 0, reserved: 0 };
+        let op = vcpu::RegisterVcpuInfo { mfn: at >> 12, offset: 0, rsvd: 0 };
         // SAFETY: `struct vcpu_register_vcpu_info` outlives the call; the page it names is given up to Xen.
-        let rc =
-            unsafe { hypercall::xen(VCPU_OP, [VCPUOP_REGISTER_VCPU_INFO, 0, &raw const op as usize, 0, 0]) };
+        let rc = unsafe {
+            hypercall::xen(nr::VCPU_OP, [vcpu::REGISTER_VCPU_INFO, 0, &raw const op as usize, 0, 0])
+        };
         self.vcpu = Some(match rc {
             // SAFETY: registered just now, for as long as the domain lives.
             0 => unsafe { &*ptr::with_exposed_provenance(at as usize) },
             // The first vCPU also has one in shared_info.
-            _ => &shared.vcpu,
+            _ => &shared.vcpu_info.events,
         });
     }
 
@@ -185,28 +161,23 @@ impl ArmCpu {
             if Some(id) == self.timer_irq {
                 // Level-triggered: quiet until the next deadline is set.
                 timer::set(None);
-            } else if Some(id) == self.uart_irq {
-                self.uart_fired.set(true);
             }
+            // The serial port's line stays up until its driver has been; it must not hold us here.
+            let again = Some(id) == self.uart_irq && self.uart_fired.replace(true);
             gic.done(id);
+            if again {
+                break;
+            }
         }
     }
 }
 
 /// Puts a page of Xen's at `at`. 0 if it did.
 fn add_to_physmap(space: u32, index: u64, at: u64) -> isize {
-    #[repr(C)]
-    struct Add {
-        domid: u16,
-        size: u16,
-        space: u32,
-        idx: u64,
-        gpfn: u64,
-    }
-    let op = Add { domid: DOMID_SELF, size: 0, space, idx: index, gpfn: at >> 12 };
+    let op = memory::AddToPhysmap { domid: abi::DOMID_SELF, size: 0, space, idx: index, gpfn: at >> 12 };
     // SAFETY: `struct xen_add_to_physmap` outlives the call. The page that was at `at` goes; the callers name
     // pages that hold nothing.
-    unsafe { hypercall::xen(MEMORY_OP, [XENMEM_ADD_TO_PHYSMAP, &raw const op as usize, 0, 0, 0]) }
+    unsafe { hypercall::xen(nr::MEMORY_OP, [memory::ADD_TO_PHYSMAP, &raw const op as usize, 0, 0, 0]) }
 }
 
 // SAFETY: the map is the identity; grant frames, shared pages and windows lie outside the RAM that Rust's
@@ -242,7 +213,7 @@ unsafe impl Platform for ArmCpu {
         while self.grant_frames.get() * ENTRIES_PER_FRAME < at_least && self.grant_frames.get() < room {
             let n = self.grant_frames.get() as u64;
             let frame = Region { base: self.grants.base + n * PAGE_SIZE as u64, size: PAGE_SIZE as u64 };
-            if add_to_physmap(XENMAPSPACE_GRANT_TABLE, n, frame.base) != 0 || self.map(frame).is_none() {
+            if add_to_physmap(memory::SPACE_GRANT_TABLE, n, frame.base) != 0 || self.map(frame).is_none() {
                 break;
             }
             self.grant_frames.set(n as usize + 1);
@@ -291,7 +262,12 @@ unsafe impl Platform for ArmCpu {
 
     fn shared(&self) -> Option<Shared<'_>> {
         let shared = self.shared?;
-        Some(Shared { vcpu: self.vcpu?, pending: &shared.pending, mask: &shared.mask, wall: &shared.wall })
+        Some(Shared {
+            vcpu: self.vcpu?,
+            pending: &shared.evtchn_pending,
+            mask: &shared.evtchn_mask,
+            wall: &shared.wall,
+        })
     }
 
     fn idle(&self, deadline_ns: Option<u64>) {

@@ -9,6 +9,7 @@ use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering, fence};
 use fata_boot::info::{Conduit, Region, Uart, UartKind};
 use fata_boot::last_words::LastWords;
 use spin::Mutex;
+use xen_hyp::abi::{self, nr};
 
 enum Sink {
     None,
@@ -60,8 +61,13 @@ pub fn write(bytes: &[u8]) {
     match &*sink {
         Sink::None => {}
         Sink::XenIo => {
-            // SAFETY: CONSOLEIO_write (0) reads `bytes`, which outlives the call.
-            unsafe { hypercall::xen(CONSOLE_IO, [0, bytes.len(), bytes.as_ptr() as usize, 0, 0]) };
+            // SAFETY: CONSOLEIO_write reads `bytes`, which outlives the call.
+            unsafe {
+                hypercall::xen(
+                    nr::CONSOLE_IO,
+                    [abi::CONSOLEIO_WRITE, bytes.len(), bytes.as_ptr() as usize, 0, 0],
+                )
+            };
         }
         Sink::Ring { page, port } => {
             for &b in bytes {
@@ -105,13 +111,6 @@ impl LastWords for Early {
     }
 }
 
-// `xen/include/public/xen.h`
-const EVENT_CHANNEL_OP: usize = 32;
-const CONSOLE_IO: usize = 18;
-const SCHED_OP: usize = 29;
-const HVM_OP: usize = 34;
-const DOMID_SELF: u16 = 0x7ff0;
-
 /// How often a full ring or serial port is looked at before a byte is given up: the reader may be gone, and
 /// a domain that ends must end.
 const PATIENCE: u32 = 200_000;
@@ -125,22 +124,15 @@ fn pv_ring() -> Option<Sink> {
 }
 
 fn hvm_param(index: u32) -> Option<u64> {
-    #[repr(C)]
-    struct Param {
-        domid: u16,
-        pad: u16,
-        index: u32,
-        value: u64,
-    }
-    let mut op = Param { domid: DOMID_SELF, pad: 0, index, value: 0 };
+    let mut op = abi::hvm::Param { domid: abi::DOMID_SELF, index, ..Default::default() };
     // SAFETY: HVMOP_get_param (1) reads and writes `op`, a `struct xen_hvm_param`, which outlives the call.
-    let rc = unsafe { hypercall::xen(HVM_OP, [1, &raw mut op as usize, 0, 0, 0]) };
+    let rc = unsafe { hypercall::xen(nr::HVM_OP, [1, &raw mut op as usize, 0, 0, 0]) };
     (rc == 0).then_some(op.value)
 }
 
 fn notify(port: u32) {
     // SAFETY: EVTCHNOP_send (4) reads the port, which outlives the call.
-    unsafe { hypercall::xen(EVENT_CHANNEL_OP, [4, &raw const port as usize, 0, 0, 0]) };
+    unsafe { hypercall::xen(nr::EVENT_CHANNEL_OP, [4, &raw const port as usize, 0, 0, 0]) };
 }
 
 /// `struct xencons_interface` (`xen/include/public/io/console.h`): `out[2048]` at 1024, `out_cons` and
@@ -163,7 +155,7 @@ fn ring_put(page: u64, port: u32, byte: u8) {
             return;
         }
         // SAFETY: SCHEDOP_yield (0) has no argument.
-        unsafe { hypercall::xen(SCHED_OP, [0; 5]) };
+        unsafe { hypercall::xen(nr::SCHED_OP, [abi::sched::YIELD, 0, 0, 0, 0]) };
     }
     fence(Ordering::Acquire);
     let slot = page as usize + 1024 + (at % 2048) as usize;
@@ -203,7 +195,7 @@ pub fn crash() -> ! {
     if EARLY.xen.load(Ordering::Relaxed) {
         let reason: u32 = 3; // SHUTDOWN_crash, `xen/include/public/sched.h`
         // SAFETY: SCHEDOP_shutdown (2) reads `struct sched_shutdown`, which outlives the call.
-        unsafe { hypercall::xen(SCHED_OP, [2, &raw const reason as usize, 0, 0, 0]) };
+        unsafe { hypercall::xen(nr::SCHED_OP, [2, &raw const reason as usize, 0, 0, 0]) };
     }
     power_off()
 }
