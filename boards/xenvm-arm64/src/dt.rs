@@ -6,10 +6,11 @@
 mod error;
 mod found;
 mod node;
+mod print;
 
 pub use error::DtError;
+pub use print::print;
 
-use core::fmt;
 use dtoolkit::fdt::Fdt;
 use dtoolkit::{Node as _, Property as _};
 use fata_boot::info::{BootInfo, Region};
@@ -39,14 +40,6 @@ pub fn parse(blob: &[u8]) -> Result<BootInfo<'_>, DtError> {
     });
     found.walk(root, &Bus::ROOT, stdout.and_then(|path| path.strip_prefix('/')), 0)?;
     found.finish()
-}
-
-/// Prints the node at `path` and what is below it as source. `blob` is one that [`parse`] took.
-pub fn print(blob: &[u8], path: &str, out: &mut dyn fmt::Write) -> fmt::Result {
-    match Fdt::new(blob).ok().and_then(|fdt| fdt.find_node(path)) {
-        Some(node) => write!(out, "{node}"),
-        None => writeln!(out, "There is no node at {path}."),
-    }
 }
 
 /// `part` with the lifetime of the blob it is a part of, which `dtoolkit`'s traits cannot express.

@@ -29,9 +29,11 @@ pub(crate) fn init() {
     fata_log::set_clock(timer::now_ns);
     fata_log::set_sink(|level, message| put(level, message));
     fata_log::set_frame_sink(|piece| {
-        // Frames are printable ASCII.
-        if let Ok(piece) = core::str::from_utf8(piece) {
-            append(format_args!("{piece}"));
+        // Printable ASCII, its end a line feed only.
+        let Ok(piece) = core::str::from_utf8(piece) else { return };
+        match piece.strip_suffix('\n') {
+            Some(last) => append(format_args!("{last}\r\n")),
+            None => append(format_args!("{piece}")),
         }
     });
 }

@@ -1,6 +1,6 @@
 //! Node by node, what a guest needs.
 
-use super::node::{Bus, Node};
+use super::node::{Bus, Key, Node};
 use super::{DtError, region};
 use dtoolkit::Node as _;
 use dtoolkit::fdt::FdtNode;
@@ -66,7 +66,8 @@ impl<'a> Found<'a> {
         }
         let (head, rest) = stdout.map(|path| path.split_once('/').unwrap_or((path, ""))).unzip();
         for child in node.children() {
-            let on_path = head.is_some_and(|head| child.name() == head || child.name_without_address() == head);
+            let on_path =
+                head.is_some_and(|head| child.name() == head || child.name_without_address() == head);
             self.walk(child, &below, rest.filter(|_| on_path), depth + 1)?;
         }
         Ok(())
@@ -76,14 +77,14 @@ impl<'a> Found<'a> {
         let name = node.name.split('@').next().unwrap_or("");
         match (depth, name) {
             (0, _) => {
-                self.info.model = node.model;
+                self.info.model = node.text(Key::Model);
                 self.info.compatible = node.compatibles().next().unwrap_or("");
             }
             (1, "chosen") => self.chosen(node),
             (1, "psci") => self.psci(node),
             (2, "cpu") => self.info.cpus += 1,
-            _ if node.device_type == "memory" && node.is_enabled() => self.memory(node, bus)?,
-            _ if node.compatible.is_empty() || !node.is_enabled() => {}
+            _ if node.text(Key::DeviceType) == "memory" && node.is_enabled() => self.memory(node, bus)?,
+            _ if node.value(Key::Compatible).is_none() || !node.is_enabled() => {}
             _ if node.is(GIC_V3) => self.gic(node, bus, true)?,
             _ if node.is(GIC_V2) => self.gic(node, bus, false)?,
             _ if node.is(&["arm,armv8-timer"]) => self.timer(node)?,
@@ -94,9 +95,9 @@ impl<'a> Found<'a> {
     }
 
     fn chosen(&mut self, node: &Node<'a>) {
-        self.info.cmdline = node.bootargs;
-        self.info.rng_seed = node.rng_seed;
-        match node.initrd {
+        self.info.cmdline = node.text(Key::Bootargs);
+        self.info.rng_seed = node.value(Key::RngSeed).unwrap_or(&[]);
+        match (node.number(Key::InitrdStart), node.number(Key::InitrdEnd)) {
             (Some(start), Some(end)) if start < end => self.info.initrd = Some(Region::between(start, end)),
             (None, None) => {}
             _ => self.remark("/chosen: linux,initrd-start and -end make no range"),
@@ -104,7 +105,7 @@ impl<'a> Found<'a> {
     }
 
     fn psci(&mut self, node: &Node<'a>) {
-        self.info.psci = match node.method {
+        self.info.psci = match node.text(Key::Method) {
             "hvc" => Some(Conduit::Hvc),
             "smc" => Some(Conduit::Smc),
             _ => None,
@@ -113,10 +114,11 @@ impl<'a> Found<'a> {
 
     fn memory(&mut self, node: &Node<'a>, bus: &Bus<'_>) -> Result<(), DtError> {
         const NODE: &str = "memory";
-        if !node.reg.is_some_and(|reg| bus.is_whole(reg)) {
+        let reg = node.value(Key::Reg);
+        if !reg.is_some_and(|reg| bus.is_whole(reg)) {
             return Err(DtError::Absurd { node: NODE, why: "reg is not a list of addresses and sizes" });
         }
-        for bank in bus.regions(node.reg) {
+        for bank in bus.regions(reg) {
             let kept = Region::between(bank.base, bank.end().min(1 << ADDRESS_BITS));
             if kept != bank {
                 self.remark("memory: what lies above 512 GiB is not used");
@@ -132,7 +134,7 @@ impl<'a> Found<'a> {
     fn reserved_memory(&mut self, node: &FdtNode<'a>, bus: &Bus<'_>) -> Result<(), DtError> {
         for child in node.children() {
             let child = Node::read(self.blob, &child);
-            for region in bus.regions(child.reg) {
+            for region in bus.regions(child.value(Key::Reg)) {
                 self.reserve(region.base, region.size)?;
             }
         }
@@ -149,13 +151,16 @@ impl<'a> Found<'a> {
 
     fn gic(&mut self, node: &Node<'a>, bus: &Bus<'_>, v3: bool) -> Result<(), DtError> {
         const NODE: &str = "interrupt controller";
-        let mut reg = bus.regions(node.reg);
+        let mut reg = bus.regions(node.value(Key::Reg));
         let least = if v3 { (0x1_0000, 0x2_0000) } else { (0x1000, 0x1000) };
         let (Some(dist), Some(second)) = (reg.next(), reg.next()) else {
             return Err(DtError::Absurd { node: NODE, why: "reg does not name two ranges of registers" });
         };
         if dist.size < least.0 || second.size < least.1 || !is_device(&dist) || !is_device(&second) {
-            return Err(DtError::Absurd { node: NODE, why: "its registers are too few, or lie where none can" });
+            return Err(DtError::Absurd {
+                node: NODE,
+                why: "its registers are too few, or lie where none can",
+            });
         }
         self.info.gic.get_or_insert(match v3 {
             true => Gic::V3 { dist, redist: second },
@@ -175,7 +180,7 @@ impl<'a> Found<'a> {
 
     fn hypervisor(&mut self, node: &Node<'a>, bus: &Bus<'_>) -> Result<(), DtError> {
         let absurd = |why| DtError::Absurd { node: "/hypervisor", why };
-        let mut reg = bus.regions(node.reg);
+        let mut reg = bus.regions(node.value(Key::Reg));
         let grants = reg.next().filter(is_device).ok_or(absurd("reg does not name a grant region"))?;
         let event = node.interrupt(0).ok_or(absurd("interrupts does not name the event upcall"))?;
         let mut extended = List::default();
@@ -197,7 +202,7 @@ impl<'a> Found<'a> {
             "arm,sbsa-uart" => Some(UartKind::Sbsa),
             "arm,pl011" => Some(UartKind::Pl011),
             "ns16550a" | "ns16550" | "snps,dw-apb-uart" | "brcm,bcm2835-aux-uart" => {
-                Some(UartKind::Ns16550 { stride: 1 << node.reg_shift })
+                Some(UartKind::Ns16550 { stride: 1 << node.number(Key::RegShift).unwrap_or(0).min(3) })
             }
             _ => None,
         });
@@ -205,7 +210,7 @@ impl<'a> Found<'a> {
         if self.info.uart.is_some() && (self.uart_is_stdout || !is_stdout) {
             return;
         }
-        let registers = bus.regions(node.reg).next().filter(|r| r.size >= 0x40 && is_device(r));
+        let registers = bus.regions(node.value(Key::Reg)).next().filter(|r| r.size >= 0x40 && is_device(r));
         match registers {
             Some(registers) => {
                 self.info.uart = Some(Uart { kind, registers, interrupt: node.interrupt(0) });
@@ -220,12 +225,15 @@ impl<'a> Found<'a> {
             return Err(DtError::Missing { node: "memory" });
         }
         let gic = match self.info.gic {
-            Some(Gic::V2 { dist, cpu: second } | Gic::V3 { dist, redist: second }) => [Some(dist), Some(second)],
+            Some(Gic::V2 { dist, cpu: second } | Gic::V3 { dist, redist: second }) => {
+                [Some(dist), Some(second)]
+            }
             None => [None; 2],
         };
         let grants = self.info.hypervisor.as_ref().map(|h| h.grants);
         let uart = self.info.uart.map(|u| u.registers);
-        let named = [(gic[0], "interrupt controller"), (gic[1], "interrupt controller"), (grants, "/hypervisor")];
+        let named =
+            [(gic[0], "interrupt controller"), (gic[1], "interrupt controller"), (grants, "/hypervisor")];
         for (range, node) in named.into_iter().chain([(uart, "serial port")]) {
             if range.is_some_and(|r| self.info.memory.iter().any(|bank| overlap(&r, bank))) {
                 return Err(DtError::Absurd { node, why: "it lies in RAM" });

@@ -5,61 +5,89 @@ use dtoolkit::fdt::FdtNode;
 use dtoolkit::{Node as _, Property as _};
 use fata_boot::info::{IntId, Region};
 
-/// The properties that anything here looks at, gathered in one pass.
-#[derive(Default)]
+/// The properties that anything here looks at.
+#[derive(Clone, Copy)]
+pub(super) enum Key {
+    Compatible,
+    DeviceType,
+    Status,
+    Model,
+    Method,
+    Bootargs,
+    InitrdStart,
+    InitrdEnd,
+    RngSeed,
+    Reg,
+    Interrupts,
+    InterruptsExtended,
+    RegShift,
+    AddressCells,
+    SizeCells,
+    Ranges,
+}
+
+/// Their names, in the order of [`Key`].
+const NAMES: [&str; 16] = [
+    "compatible",
+    "device_type",
+    "status",
+    "model",
+    "method",
+    "bootargs",
+    "linux,initrd-start",
+    "linux,initrd-end",
+    "rng-seed",
+    "reg",
+    "interrupts",
+    "interrupts-extended",
+    "reg-shift",
+    "#address-cells",
+    "#size-cells",
+    "ranges",
+];
+
+/// A node's properties, gathered in one pass.
 pub(super) struct Node<'a> {
     pub(super) name: &'a str,
-    pub(super) compatible: &'a [u8],
-    pub(super) device_type: &'a str,
-    pub(super) status: &'a str,
-    pub(super) model: &'a str,
-    pub(super) method: &'a str,
-    pub(super) bootargs: &'a str,
-    pub(super) initrd: (Option<u64>, Option<u64>),
-    pub(super) rng_seed: &'a [u8],
-    pub(super) reg: Option<&'a [u8]>,
-    interrupts: &'a [u8],
-    interrupts_extended: &'a [u8],
-    pub(super) reg_shift: u8,
-    address_cells: Option<u8>,
-    size_cells: Option<u8>,
-    ranges: Option<&'a [u8]>,
+    values: [Option<&'a [u8]>; NAMES.len()],
 }
 
 impl<'a> Node<'a> {
     pub(super) fn read(blob: &'a [u8], node: &FdtNode<'a>) -> Self {
-        let mut this = Self { name: node.name(), ..Self::default() };
+        let mut values = [None; NAMES.len()];
         for property in node.properties() {
-            let value = within(blob, property.value());
-            let text = || first_string(value).unwrap_or("");
-            // More cells than fit into a byte are as absurd as 255.
-            let cells = || number(value).map(|n| n.min(255) as u8);
-            match property.name() {
-                "compatible" => this.compatible = value,
-                "device_type" => this.device_type = text(),
-                "status" => this.status = text(),
-                "model" => this.model = text(),
-                "method" => this.method = text(),
-                "bootargs" => this.bootargs = text(),
-                "linux,initrd-start" => this.initrd.0 = number(value),
-                "linux,initrd-end" => this.initrd.1 = number(value),
-                "rng-seed" => this.rng_seed = value,
-                "reg" => this.reg = Some(value),
-                "interrupts" => this.interrupts = value,
-                "interrupts-extended" => this.interrupts_extended = value,
-                "reg-shift" => this.reg_shift = number(value).map_or(0, |n| n.min(3) as u8),
-                "#address-cells" => this.address_cells = cells(),
-                "#size-cells" => this.size_cells = cells(),
-                "ranges" => this.ranges = Some(value),
-                _ => {}
+            if let Some(key) = NAMES.iter().position(|name| *name == property.name()) {
+                values[key] = Some(within(blob, property.value()));
             }
         }
-        this
+        Self { name: node.name(), values }
+    }
+
+    pub(super) fn value(&self, key: Key) -> Option<&'a [u8]> {
+        self.values[key as usize]
+    }
+
+    /// The first string of a property; empty if it has none.
+    pub(super) fn text(&self, key: Key) -> &'a str {
+        self.value(key).and_then(first_string).unwrap_or("")
+    }
+
+    pub(super) fn number(&self, key: Key) -> Option<u64> {
+        self.value(key).and_then(number)
+    }
+
+    /// A count of cells; more than fit into a byte are as absurd as 255.
+    fn cells(&self, key: Key, default: u8) -> u8 {
+        self.number(key).map_or(default, |n| n.min(255) as u8)
     }
 
     /// The strings of `compatible`, most specific first.
     pub(super) fn compatibles(&self) -> impl Iterator<Item = &'a str> {
-        self.compatible.split(|b| *b == 0).filter_map(|s| core::str::from_utf8(s).ok()).filter(|s| !s.is_empty())
+        self.value(Key::Compatible)
+            .unwrap_or(&[])
+            .split(|b| *b == 0)
+            .filter_map(|s| core::str::from_utf8(s).ok())
+            .filter(|s| !s.is_empty())
     }
 
     /// Whether `compatible` has one of `names`.
@@ -69,15 +97,15 @@ impl<'a> Node<'a> {
 
     /// Whether firmware means it to be used.
     pub(super) fn is_enabled(&self) -> bool {
-        matches!(self.status, "" | "okay" | "ok")
+        matches!(self.text(Key::Status), "" | "okay" | "ok")
     }
 
     /// The `index`th interrupt, as a GIC numbers it: three cells, type, number, flags.
     pub(super) fn interrupt(&self, index: usize) -> Option<IntId> {
         // The extended form has the controller's phandle before each.
-        let (cells, skip, stride) = match self.interrupts_extended {
-            [] => (self.interrupts, 0, 12),
-            extended => (extended, 4, 16),
+        let (cells, skip, stride) = match self.value(Key::InterruptsExtended) {
+            Some(extended) => (extended, 4, 16),
+            None => (self.value(Key::Interrupts)?, 0, 12),
         };
         let at = index.checked_mul(stride)?.checked_add(skip)?;
         let cell = |n: usize| number(cells.get(at + 4 * n..at + 4 * n + 4)?);
@@ -107,9 +135,9 @@ impl<'b> Bus<'b> {
     pub(super) fn below(&'b self, node: &Node<'b>, is_root: bool) -> Bus<'b> {
         Bus {
             parent: Some(self),
-            address_cells: node.address_cells.unwrap_or(2),
-            size_cells: node.size_cells.unwrap_or(1),
-            ranges: if is_root { Some(&[]) } else { node.ranges },
+            address_cells: node.cells(Key::AddressCells, 2),
+            size_cells: node.cells(Key::SizeCells, 1),
+            ranges: if is_root { Some(&[]) } else { node.value(Key::Ranges) },
         }
     }
 

@@ -1,0 +1,103 @@
+//! A node as source, the way `dtc` shows it.
+
+use super::within;
+use core::fmt::{self, Write};
+use dtoolkit::fdt::{Fdt, FdtNode};
+use dtoolkit::{Node as _, Property as _};
+
+/// Longest value shown whole; the rest is counted.
+const MOST: usize = 256;
+
+/// Prints the node at `path` and what is below it. `blob` is one that [`parse`](super::parse) took, which bounds
+/// how deep it goes.
+pub fn print(blob: &[u8], path: &str, out: &mut dyn Write) -> fmt::Result {
+    match Fdt::new(blob).ok().and_then(|fdt| fdt.find_node(path)) {
+        Some(node) => show(blob, &node, 0, out),
+        None => writeln!(out, "There is no node at {path}."),
+    }
+}
+
+fn show(blob: &[u8], node: &FdtNode<'_>, depth: usize, out: &mut dyn Write) -> fmt::Result {
+    let name = if node.name().is_empty() { "/" } else { node.name() };
+    indent(depth, out)?;
+    writeln!(out, "{name} {{")?;
+    for property in node.properties() {
+        indent(depth + 1, out)?;
+        out.write_str(property.name())?;
+        value(within(blob, property.value()), out)?;
+    }
+    for child in node.children() {
+        show(blob, &child, depth + 1, out)?;
+    }
+    indent(depth, out)?;
+    out.write_str("};\n")
+}
+
+fn indent(depth: usize, out: &mut dyn Write) -> fmt::Result {
+    (0..depth).try_for_each(|_| out.write_str("  "))
+}
+
+/// What follows a property's name: nothing, strings, cells or bytes, whichever it looks like.
+fn value(value: &[u8], out: &mut dyn Write) -> fmt::Result {
+    let shown = value.get(..MOST).unwrap_or(value);
+    if let Some(strings) = strings(value) {
+        let mut before = " = ";
+        for string in strings {
+            write!(out, "{before}\"{string}\"")?;
+            before = ", ";
+        }
+    } else if !value.is_empty() && value.len().is_multiple_of(4) {
+        let mut before = " = <";
+        for cell in shown.chunks_exact(4) {
+            write!(out, "{before}{:#x}", cell.iter().fold(0u32, |n, b| n << 8 | u32::from(*b)))?;
+            before = " ";
+        }
+        out.write_str(">")?;
+    } else if !value.is_empty() {
+        out.write_str(" = [")?;
+        shown.iter().try_for_each(|b| write!(out, "{b:02x}"))?;
+        out.write_str("]")?;
+    }
+    match value.len() - shown.len() {
+        0 => out.write_str(";\n"),
+        _ => writeln!(out, "; // {} bytes in all", value.len()),
+    }
+}
+
+/// The strings in `value`, if it is nothing but printable strings, each with its NUL.
+fn strings(value: &[u8]) -> Option<impl Iterator<Item = &str>> {
+    let body = value.strip_suffix(&[0]).filter(|body| body.len() < MOST)?;
+    let is_string = |s: &[u8]| !s.is_empty() && s.iter().all(|b| (b' '..=b'~').contains(b));
+    let pieces = || body.split(|b| *b == 0);
+    pieces().all(is_string).then(|| pieces().filter_map(|s| core::str::from_utf8(s).ok()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::value;
+
+    #[test]
+    fn values_look_like_what_they_are() {
+        for (bytes, shown) in [
+            (&b""[..], ";\n"),
+            (b"arm,gic-v3\0", " = \"arm,gic-v3\";\n"),
+            (b"xen,xen-4.20\0xen,xen\0", " = \"xen,xen-4.20\", \"xen,xen\";\n"),
+            (b"\0", " = [00];\n"),
+            (b"a\0\0b\0", " = [6100006200];\n"),
+            (b"\0\0\0\x01\0\0\x0f\x08", " = <0x1 0xf08>;\n"),
+            (b"\0\0\0\0", " = <0x0>;\n"),
+            (b"\x01\x02\xff", " = [0102ff];\n"),
+        ] {
+            let mut out = String::new();
+            value(bytes, &mut out).unwrap();
+            assert_eq!(out, shown, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn long_values_are_cut_and_counted() {
+        let mut out = String::new();
+        value(&[0xff; 1024], &mut out).unwrap();
+        assert!(out.len() < 1024 && out.ends_with("// 1024 bytes in all\n"), "{out}");
+    }
+}
