@@ -288,6 +288,11 @@ impl<P: Platform> Channel<P> {
         });
     }
 
+    /// What fires at each event.
+    pub fn signal(&self) -> &Signal {
+        &self.state.signal
+    }
+
     /// The events received so far; take it before looking for work.
     pub fn seen(&self) -> Seen {
         self.state.signal.seen()

@@ -125,7 +125,23 @@ _start:
     msr     sctlr_el1, x1
     isb
 
-    // RELR: even entries are addresses, odd ones bitmaps of the 63 words that follow.
+    // The file keeps data right behind the constants; it belongs on a page of its own. Last word first, since
+    // it may reach into where it goes.
+    adrp    x1, _data_load
+    add     x1, x1, :lo12:_data_load
+    adrp    x2, _data_start
+    add     x2, x2, :lo12:_data_start
+    adrp    x3, _data_end
+    add     x3, x3, :lo12:_data_end
+    sub     x4, x3, x2
+    add     x1, x1, x4
+17: cmp     x3, x2
+    b.ls    18f
+    ldp     x4, x5, [x1, #-16]!
+    stp     x4, x5, [x3, #-16]!
+    b       17b
+
+18: // RELR: even entries are addresses, odd ones bitmaps of the 63 words that follow.
     adrp    x1, _relr_start
     add     x1, x1, :lo12:_relr_start
     adrp    x2, _relr_end
@@ -186,8 +202,8 @@ map_gib:
 
 unaligned:
     mov     x0, #0
-    mov     x1, #(18f - 17f)
-    adr     x2, 17f
+    mov     x1, #(20f - 19f)
+    adr     x2, 19f
     mov     x16, #18
     hvc     #0xEA1
 // No way on, and no stack to say more: end the domain.
@@ -200,8 +216,8 @@ early_crash:
     ldr     x0, =0x84000008         // PSCI SYSTEM_OFF
     hvc     #0
     b       .
-17: .ascii  "Fata: the image must be loaded at a multiple of 4096\n"
-18: .balign 4
+19: .ascii  "Fata: the image must be loaded at a multiple of 4096\n"
+20: .balign 4
 crash_reason:
     .long   3                       // SHUTDOWN_crash
 

@@ -149,20 +149,33 @@ impl<P: Platform> Console<P> {
 
     /// Reads at least one byte, waiting for it.
     pub async fn read(&self, into: &mut [u8]) -> Result<usize, Error> {
-        match self {
-            Self::Pv(pv) => pv.read(into).await,
-            Self::XenIo(io) => io.read(into).await,
-            Self::Uart(uart) => uart.read(into).await,
-        }
+        // One wait for all three, rather than three futures in one.
+        let readable = match self {
+            Self::Pv(pv) => pv.signal(),
+            Self::XenIo(io) => &io.arrived,
+            Self::Uart(uart) => &uart.readable,
+        };
+        let read = readable.until(|| match self {
+            Self::Pv(pv) => pv.try_read(into).transpose(),
+            Self::XenIo(io) => io.try_read(into).map(Ok),
+            Self::Uart(uart) => uart.try_read(into).map(Ok),
+        });
+        read.await
     }
 
     /// Writes at least one byte, waiting for room.
     pub async fn write(&self, bytes: &[u8]) -> Result<usize, Error> {
-        match self {
-            Self::Pv(pv) => pv.write(bytes).await,
-            Self::XenIo(io) => io.write(bytes),
-            Self::Uart(uart) => uart.write(bytes).await,
-        }
+        let writable = match self {
+            Self::Pv(pv) => pv.signal(),
+            Self::XenIo(io) => return io.write(bytes),
+            Self::Uart(uart) => &uart.writable,
+        };
+        let write = writable.until(|| match self {
+            Self::Pv(pv) => pv.try_write(bytes).transpose(),
+            Self::XenIo(io) => Some(io.write(bytes)),
+            Self::Uart(uart) => uart.try_write(bytes).map(Ok),
+        });
+        write.await
     }
 
     /// Writes at least one byte, holding up everything until there is room; for use before the run loop

@@ -6,7 +6,7 @@ use alloc::rc::Rc;
 use core::cell::{Cell, OnceCell, RefCell};
 use core::fmt;
 use fata_ring::{ByteRing, Consumer, Corrupt, Producer};
-use xen_hyp::{Channel, Gfn, HvmParam, Platform, Port, Reserved, Seen, SharedMem, SharedPage, Xen};
+use xen_hyp::{Channel, Gfn, HvmParam, Platform, Port, Reserved, Seen, SharedMem, SharedPage, Signal, Xen};
 
 /// `in` of `struct xencons_interface` (`xen/include/public/io/console.h`).
 const IN: ByteRing = ByteRing { buffer: 0, size: 1024, prod: 3076, cons: 3072 };
@@ -105,6 +105,11 @@ impl<P: Platform> PvConsole<P> {
     /// Writes at least one byte, waiting for room.
     pub async fn write(&self, bytes: &[u8]) -> Result<usize, Error> {
         self.channel.until(|| self.try_write(bytes).transpose()).await
+    }
+
+    /// Fires when there may be something to read or room to write.
+    pub(crate) fn signal(&self) -> &Signal {
+        self.channel.signal()
     }
 
     /// Reads what there is; `None` if there is nothing.

@@ -41,8 +41,8 @@ pub struct Uart {
     /// Interrupts that are enabled.
     enabled: Cell<u32>,
     received: RefCell<VecDeque<u8>>,
-    readable: Signal,
-    writable: Signal,
+    pub(crate) readable: Signal,
+    pub(crate) writable: Signal,
     overruns: Cell<u64>,
     /// A blocking write gave up, and nothing has moved since.
     stalled: Cell<bool>,
@@ -90,15 +90,17 @@ impl Uart {
 
     /// Writes at least one byte, waiting for room.
     pub async fn write(&self, bytes: &[u8]) -> Result<usize, Error> {
-        let written = self.writable.until(|| {
-            let written = self.transmit(bytes);
-            if written == 0 && !bytes.is_empty() {
-                self.enable(self.enabled.get() | INT_TX);
-                return None;
-            }
-            Some(written)
-        });
-        Ok(written.await)
+        Ok(self.writable.until(|| self.try_write(bytes)).await)
+    }
+
+    /// Writes what there is room for; if there is none, `writable` fires when there is.
+    pub(crate) fn try_write(&self, bytes: &[u8]) -> Option<usize> {
+        let written = self.transmit(bytes);
+        if written == 0 && !bytes.is_empty() {
+            self.enable(self.enabled.get() | INT_TX);
+            return None;
+        }
+        Some(written)
     }
 
     pub(crate) fn write_blocking(&self, bytes: &[u8]) -> Result<usize, Error> {
@@ -125,7 +127,7 @@ impl Uart {
         bytes.len()
     }
 
-    fn try_read(&self, into: &mut [u8]) -> Option<usize> {
+    pub(crate) fn try_read(&self, into: &mut [u8]) -> Option<usize> {
         if self.received.borrow().is_empty() {
             self.receive();
         }

@@ -19,7 +19,7 @@ pub struct XenIo<P: Platform> {
     readable: bool,
     /// What a tick has read, and how far it was consumed.
     input: RefCell<Input>,
-    arrived: Signal,
+    pub(crate) arrived: Signal,
     /// Xen keeps the beginning of a line to itself until its end comes.
     within_line: Cell<bool>,
 }
@@ -70,7 +70,7 @@ impl<P: Platform> XenIo<P> {
         Ok(self.arrived.until(|| self.try_read(into)).await)
     }
 
-    fn try_read(&self, into: &mut [u8]) -> Option<usize> {
+    pub(crate) fn try_read(&self, into: &mut [u8]) -> Option<usize> {
         let mut input = self.input.borrow_mut();
         let len = into.len().min(input.unread.len());
         let start = input.unread.start;

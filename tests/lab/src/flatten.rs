@@ -34,7 +34,8 @@ pub struct Section {
     pub in_file: bool,
 }
 
-/// Lays the loadable segments of `file` out as they will be in memory, without the trailing zeroes.
+/// Lays the loadable segments of `file` out as they are to be loaded, without the trailing zeroes. The last one
+/// runs elsewhere: the image moves it when it starts.
 pub(crate) fn flatten(file: &[u8]) -> Result<Flat> {
     let elf = ElfFile64::<object::Endianness>::parse(file).context("not a 64-bit ELF file")?;
     let endian = elf.endian();
@@ -48,7 +49,12 @@ pub(crate) fn flatten(file: &[u8]) -> Result<Flat> {
         memory_bytes = end;
         let data = segment.data(endian, file).ok().context("a segment lies outside the file")?;
         if !data.is_empty() {
-            bytes.resize(address as usize, 0);
+            let load = segment.p_paddr(endian);
+            ensure!(
+                (bytes.len() as u64..=address).contains(&load),
+                "the segment at {address:#x} is to be loaded at {load:#x}, over another or behind itself"
+            );
+            bytes.resize(load as usize, 0);
             bytes.extend_from_slice(data);
         }
     }
@@ -101,7 +107,9 @@ mod tests {
             let at = HEADER + SEGMENT * nr;
             let offset = file.len() as u64;
             file[at..at + 4].copy_from_slice(&elf::PT_LOAD.0.to_le_bytes());
-            for (field, value) in [(8, offset), (16, *address), (32, data.len() as u64), (40, *in_memory)] {
+            let fields =
+                [(8, offset), (16, *address), (24, *address), (32, data.len() as u64), (40, *in_memory)];
+            for (field, value) in fields {
                 file[at + field..at + field + 8].copy_from_slice(&value.to_le_bytes());
             }
             file.extend_from_slice(data);
