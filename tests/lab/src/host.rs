@@ -2,15 +2,14 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use crate::console::{Console, Transcript, contains};
+use crate::console::{Transcript, contains};
 use crate::control::{Control, Output};
 use crate::dom0;
 use crate::dtb::Module;
@@ -18,6 +17,7 @@ use crate::guest::{End, Ends, Guest};
 use crate::lab::Lab;
 use crate::machine::{Config, Folder, XEN_STOPPED, file_size};
 use crate::parts::{Qemu, XenParts};
+use crate::ports::{self, Ports};
 use crate::progress::Progress;
 use crate::qemu::{Invocation, Process};
 use crate::qmp::Monitor;
@@ -34,8 +34,6 @@ const RAMDISK_ADDRESS: u64 = 0x4400_0000;
 const LINUX_ARGS: &str = "console=hvc0 quiet rdinit=/init cryptomgr.notests init_on_alloc=0 \
     rcupdate.rcu_expedited=1 nokaslr mitigations=off 8250.nr_uarts=0 \
     initcall_blacklist=init_encrypted,load_system_certificate_list,crypto_kdf108_init,jent_mod_init";
-/// Guests whose consoles can be joined at the same time.
-const CONSOLES: usize = 4;
 /// Booting takes 4 to 8 s on a quiet host.
 const BOOT_TIMEOUT: Duration = Duration::from_secs(90);
 /// `xl create` takes about a second.
@@ -98,16 +96,10 @@ pub struct Dom0 {
     pub folder: Folder,
     control: Mutex<Control>,
     monitor: Mutex<Monitor>,
-    consoles: Mutex<Vec<Port>>,
+    ports: Mutex<Ports>,
     ends: Ends,
     /// Last: the streams above end with it.
     _qemu: Process,
-}
-
-/// A virtio port that carries a guest's console.
-struct Port {
-    name: String,
-    stream: UnixStream,
 }
 
 impl Dom0 {
@@ -176,26 +168,19 @@ impl Dom0 {
         let kernel = push(&domu.kernel, "kernel")?;
         let ramdisk = domu.ramdisk.as_deref().map(|path| push(path, "ramdisk")).transpose()?;
         self.push(&format!("/tmp/{name}.cfg"), domu.config(&kernel, ramdisk.as_deref()).as_bytes())?;
-        let port = {
-            let mut free = self.consoles.lock().unwrap_or_else(PoisonError::into_inner);
-            free.pop().with_context(|| format!("more than {CONSOLES} guests' consoles at a time"))?
-        };
+        let (port, console) = self.ports().take(name, &self.folder)?;
+        // xenconsoled would go on with the log of an earlier guest of that name.
+        let log = console_log(name);
         // Nobody needs to watch the domain for xl: it is not restarted.
         let script = format!(
-            "set -e\nxl create -q -e /tmp/{name}.cfg >/tmp/{name}.xl 2>&1 || {{ cat /tmp/{name}.xl; exit 1; }}\n\
+            "rm -f {log}\n\
+             xl create -q -e /tmp/{name}.cfg >/tmp/{name}.xl 2>&1 || {{ cat /tmp/{name}.xl; exit 1; }}\n\
              id=$(xl domid {name})\n\
-             setsid /lab/attach $id /dev/lab/{} </dev/null >/dev/null 2>&1 &\n\
-             echo $! >/tmp/{name}.attach\necho $id",
-            port.name
+             setsid /lab/attach $id /dev/lab/{port} </dev/null >/dev/null 2>&1 &\n\
+             echo $! >/tmp/{name}.attach\necho $id"
         );
-        let domain = self.sh(&script)?.trim().parse().context("xl gave no domain number")?;
-        let output = Transcript::create(&self.folder.file(&format!("console-{name}.log")))?;
-        let input = Arc::new(Mutex::new(port.stream.try_clone()?));
-        let console = Console::new(output.clone(), input, None);
-        Transcript::follow(port.stream, move |bytes| match bytes {
-            Some(bytes) => output.push(bytes),
-            None => output.end(),
-        });
+        let created = self.sh(&script).and_then(|id| id.trim().parse().context("xl gave no domain number"));
+        let domain = created.inspect_err(|_| self.ports().give_back(name))?;
         Ok(Guest { domain, console, ends: self.ends.clone() })
     }
 
@@ -203,8 +188,7 @@ impl Dom0 {
     ///
     /// xenconsoled logs each byte before it passes it on, so its log says how many to wait for.
     pub fn drain(&self, name: &str, guest: &Guest) -> Result<()> {
-        let size =
-            self.sh(&format!("stat -c %s /var/log/xen/console/guest-{name}.log 2>/dev/null || echo 0"))?;
+        let size = self.sh(&format!("stat -c %s {} 2>/dev/null || echo 0", console_log(name)))?;
         let size = size.trim().parse().with_context(|| format!("dom0 gave {size:?} as a file's size"))?;
         if !guest.console.output.wait_for_length(size, DRAIN_TIMEOUT) {
             let had = guest.console.output.bytes().len();
@@ -218,11 +202,16 @@ impl Dom0 {
 
     /// Removes a domain.
     pub fn destroy(&self, name: &str) -> Result<()> {
-        self.sh(&format!("xl destroy {name}; kill -- -$(cat /tmp/{name}.attach) 2>/dev/null; true"))
-            .map(|_| ())
+        let done = self.sh(&format!("kill -- -$(cat /tmp/{name}.attach) 2>/dev/null; xl destroy {name}"));
+        self.ports().give_back(name);
+        done.map(|_| ())
     }
 
-    fn control(&self) -> std::sync::MutexGuard<'_, Control> {
+    fn ports(&self) -> MutexGuard<'_, Ports> {
+        self.ports.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn control(&self) -> MutexGuard<'_, Control> {
         self.control.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -307,9 +296,7 @@ impl Plan {
     fn invocation(&self, config: &Config, folder: &Folder) -> Invocation {
         let mut run = config.invocation(&self.qemu, folder, self.memory_mib);
         run.args(["-device", "virtio-serial-device"]);
-        for name in
-            ["control".to_owned(), "events".to_owned()].into_iter().chain((0..CONSOLES).map(console_port))
-        {
+        for name in ["control".to_owned(), "events".to_owned()].into_iter().chain(ports::names()) {
             run.socket(&name);
             run.args(["-device".to_owned(), format!("virtserialport,chardev={name},name={name}")]);
         }
@@ -345,24 +332,25 @@ impl Plan {
                 }
             }
         });
-        let mut consoles = Vec::new();
-        for n in 0..CONSOLES {
-            consoles.push(Port { name: console_port(n), stream: next()? });
+        let mut ports = Ports::default();
+        for name in ports::names() {
+            ports.add(name, next()?)?;
         }
         Ok(Dom0 {
             serial,
             folder,
             control: Mutex::new(Control::new(control)),
             monitor: Mutex::new(monitor),
-            consoles: Mutex::new(consoles),
+            ports: Mutex::new(ports),
             ends,
             _qemu: qemu,
         })
     }
 }
 
-fn console_port(n: usize) -> String {
-    format!("console{n}")
+/// Where dom0's xenconsoled writes all that a guest says.
+fn console_log(name: &str) -> String {
+    format!("/var/log/xen/console/guest-{name}.log")
 }
 
 /// A string of xl.cfg(5), which knows no escapes: a double quote needs single ones around it.

@@ -1,4 +1,3 @@
-//! Real Xen in QEMU: packages, machines, snapshots, test cases.
 #![forbid(unsafe_code)]
 
 mod apt;
@@ -22,6 +21,7 @@ mod lab;
 mod machine;
 mod modules;
 mod parts;
+mod ports;
 mod progress;
 mod qemu;
 mod qmp;
