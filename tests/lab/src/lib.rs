@@ -1,3 +1,4 @@
+//! Real Xen in QEMU: packages, machines, snapshots, test cases.
 #![forbid(unsafe_code)]
 
 mod apt;
