@@ -1,6 +1,7 @@
 //! `xtask setup`: fetches and builds everything the lab needs, so that later commands start at once.
 
 use std::thread;
+use std::time::Instant;
 
 use anyhow::{Result, anyhow};
 use fata_lab::{ARCHES, Lab, Progress, XenVersion};
@@ -11,6 +12,7 @@ type Job<'a> = (String, Box<dyn FnOnce() -> Result<()> + Send + 'a>);
 pub(crate) fn run() -> Result<()> {
     let lab = Lab::open()?;
     let ui = Progress::new();
+    let started = Instant::now();
     let mut jobs: Vec<Job<'_>> = vec![("QEMU".into(), Box::new(|| lab.qemu(&ui).map(drop)))];
     for version in XenVersion::ALL {
         let (lab, ui) = (&lab, &ui);
@@ -29,6 +31,7 @@ pub(crate) fn run() -> Result<()> {
             .collect()
     });
     if failures.is_empty() {
+        println!("ready after {:.1} s; next: cargo xtask run mir-console", started.elapsed().as_secs_f32());
         return Ok(());
     }
     Err(anyhow!("{}", failures.join("\n\n")))

@@ -84,7 +84,7 @@ impl Lab {
         };
         let mut findings = vec![Finding::ready("Rust", toolchain.release.clone())];
         findings.push(match toolchain.linker() {
-            Some(linker) => Finding::ready("linker", linker.display().to_string()),
+            Some(_) => Finding::ready("linker", "rust-lld"),
             None => {
                 Finding::missing("linker", "the toolchain has no rust-lld", "use a toolchain from rustup")
             }

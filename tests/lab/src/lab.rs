@@ -98,7 +98,7 @@ impl Lab {
         if is_current() {
             return Ok(done);
         }
-        let step = ui.step(name);
+        let step = ui.step(without_hash(name));
         let log = self.log(&name.replace('/', "-"))?;
         let fresh = self.dir.join(format!("{name}.new"));
         remove_if_there(&fresh)?;
@@ -134,6 +134,14 @@ impl Lab {
             file.try_lock().with_context(|| format!("another xtask holds {}", path.display()))?;
         }
         fs::remove_dir_all(&self.dir).with_context(|| format!("cannot remove {}", self.dir.display()))
+    }
+}
+
+/// A part's name as people want to read it.
+fn without_hash(name: &str) -> &str {
+    match name.rsplit_once('-') {
+        Some((title, hash)) if hash.len() == 16 && hash.bytes().all(|b| b.is_ascii_hexdigit()) => title,
+        _ => name,
     }
 }
 
@@ -198,6 +206,12 @@ mod tests {
     #[test]
     fn the_hash_is_fnv1a() {
         assert_eq!(short_hash("a"), "af63dc4c8601ec8c");
+    }
+
+    #[test]
+    fn hashes_are_not_for_people() {
+        assert_eq!(without_hash("sysroot/1.95.0-x-af63dc4c8601ec8c"), "sysroot/1.95.0-x");
+        assert_eq!(without_hash("xen-4.20"), "xen-4.20");
     }
 
     #[test]

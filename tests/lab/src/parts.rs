@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, bail};
 
 use crate::apt::{Apt, Host};
 use crate::lab::Lab;
@@ -150,14 +150,17 @@ pub struct XenParts {
 impl Lab {
     /// QEMU: Debian's, unpacked, or on another distribution the installed one.
     pub fn qemu(&self, ui: &Progress) -> Result<Qemu> {
-        match Host::detect() {
-            Ok(host) => self.debian_qemu(&host, ui),
-            Err(reason) => installed_qemu()
-                .with_context(|| format!("{reason}.\nInstall qemu-system-aarch64 (10 is best)")),
+        // What is there already needs no apt.
+        if self.has_part("qemu").is_none()
+            && let Err(reason) = Host::detect()
+        {
+            return installed_qemu()
+                .with_context(|| format!("{reason}.\nInstall qemu-system-aarch64 (10 is best)"));
         }
+        self.debian_qemu(ui)
     }
 
-    fn debian_qemu(&self, host: &Host, ui: &Progress) -> Result<Qemu> {
+    fn debian_qemu(&self, ui: &Progress) -> Result<Qemu> {
         let (arch, loader, triplet) = match std::env::consts::ARCH {
             "x86_64" => ("amd64", "usr/lib64/ld-linux-x86-64.so.2", "x86_64-linux-gnu"),
             "aarch64" => ("arm64", "usr/lib/ld-linux-aarch64.so.1", "aarch64-linux-gnu"),
@@ -165,7 +168,8 @@ impl Lab {
         };
         let recipe = format!("{QEMU_SUITE} {arch}: qemu-system-arm");
         let root = self.part("qemu", &recipe, ui, |into, log, step| {
-            let apt = Apt::new(host, self.apt_root("qemu"), arch, &[QEMU_SUITE], log)?;
+            let host = Host::detect().map_err(Error::msg)?;
+            let apt = Apt::new(&host, self.apt_root("qemu"), arch, &[QEMU_SUITE], log)?;
             apt.update(step)?;
             let packages = apt.closure(&["qemu-system-arm"])?;
             let debs = apt.download(&packages, step)?;
@@ -186,24 +190,29 @@ impl Lab {
 
     /// Xen with its dom0's parts. `FATA_XEN_DIR` may name a directory that holds `4.17`, `4.20` already unpacked.
     pub fn xen(&self, version: XenVersion, ui: &Progress) -> Result<XenParts> {
-        let root = match (std::env::var_os("FATA_XEN_DIR"), Host::detect()) {
-            (Some(dir), _) => PathBuf::from(dir).join(version.number()),
-            (None, Ok(host)) => self.debian_xen(&host, version, ui)?,
-            (None, Err(reason)) => bail!(
-                "{reason}.\nUnpack Debian's {} packages ({}, {KERNEL}) for arm64 into DIR/{version} and set FATA_XEN_DIR=DIR",
-                version.suite(),
-                version.packages().join(", ")
-            ),
+        let root = match std::env::var_os("FATA_XEN_DIR") {
+            Some(dir) => PathBuf::from(dir).join(version.number()),
+            None => self.debian_xen(version, ui)?,
         };
         XenParts::find(version, root)
     }
 
-    fn debian_xen(&self, host: &Host, version: XenVersion, ui: &Progress) -> Result<PathBuf> {
+    fn debian_xen(&self, version: XenVersion, ui: &Progress) -> Result<PathBuf> {
         let name = format!("xen-{version}");
         let mut packages = version.packages();
+        if self.has_part(&name).is_none()
+            && let Err(reason) = Host::detect()
+        {
+            bail!(
+                "{reason}.\nUnpack Debian's {} packages for arm64 ({}, {KERNEL}'s kernel) into DIR/{version} and set FATA_XEN_DIR=DIR",
+                version.suite(),
+                packages.join(", ")
+            );
+        }
         let recipe = format!("{} arm64: {} {KERNEL}", version.suite(), packages.join(" "));
         self.part(&name, &recipe, ui, |into, log, step| {
-            let apt = Apt::new(host, self.apt_root(&name), "arm64", &[version.suite()], log)?;
+            let host = Host::detect().map_err(Error::msg)?;
+            let apt = Apt::new(&host, self.apt_root(&name), "arm64", &[version.suite()], log)?;
             apt.update(step)?;
             let depends = apt.dependencies(KERNEL)?;
             let kernel = depends.into_iter().find(|p| p.starts_with("linux-image-"));
@@ -222,11 +231,10 @@ impl XenParts {
     fn find(version: XenVersion, root: PathBuf) -> Result<Self> {
         let boot = root.join("boot");
         let names = fs::read_dir(&boot).with_context(|| format!("cannot read {}", boot.display()))?;
-        let mut releases = names.filter_map(|entry| {
+        let releases = names.filter_map(|entry| {
             entry.ok()?.file_name().to_str()?.strip_prefix("vmlinuz-").map(str::to_owned)
         });
-        let kernel_release =
-            releases.next().with_context(|| format!("no vmlinuz-* in {}", boot.display()))?;
+        let kernel_release = releases.max().with_context(|| format!("no vmlinuz-* in {}", boot.display()))?;
         let hypervisor = boot.join(format!("xen-{version}-arm64"));
         if !hypervisor.is_file() {
             bail!("{} is missing", hypervisor.display());

@@ -15,7 +15,7 @@ use crate::tool::Log;
 const SUITES: &[&str] = &["trixie-backports", "trixie", "forky", "sid"];
 
 /// A crate that exists only to make cargo build the standard library. Built for size, which takes 4 KiB off
-/// mir-console against `opt-level = 3`.
+/// mir-console against `opt-level = 3`; only what moves memory is built for speed.
 const STUB: &str = r#"[package]
 name = "stub"
 edition = "2024"
@@ -28,10 +28,18 @@ opt-level = "z"
 codegen-units = 4
 panic = "abort"
 debug = "line-tables-only"
+[profile.release.package.compiler_builtins]
+opt-level = 3
 "#;
 
 /// An image is linked with `lto = "fat"`, which wants bitcode from every crate; backtraces want frame pointers.
 const RUSTFLAGS: [&str; 2] = ["-Cembed-bitcode=yes", "-Cforce-frame-pointers=yes"];
+
+/// What is built of it, and how: `memcpy` and the like included, and core's smaller variants.
+const STD: [&str; 2] = [
+    "-Zbuild-std=core,alloc,compiler_builtins",
+    "-Zbuild-std-features=compiler-builtins-mem,optimize_for_size",
+];
 
 impl Lab {
     /// The directory to give to `rustc --sysroot` for `target`; `None` when the toolchain has the target already.
@@ -134,7 +142,7 @@ impl Toolchain {
 
     /// The name and recipe of what is built for `target`.
     fn sysroot_part(&self, target: &str) -> (String, String) {
-        let recipe = format!("{} {} {target} {RUSTFLAGS:?} {STUB:?}", self.release, self.commit);
+        let recipe = format!("{} {} {target} {RUSTFLAGS:?} {STD:?} {STUB:?}", self.release, self.commit);
         // Cargo does not notice when a sysroot changes, only when it is another one.
         (format!("sysroot/{}-{target}-{}", self.release, short_hash(&recipe)), recipe)
     }
@@ -192,7 +200,7 @@ impl Toolchain {
             .args(["build", "--release", "--offline", "--target", target])
             .arg("--target-dir")
             .arg(&target_dir)
-            .args(["-Zbuild-std=core,alloc,compiler_builtins", "-Zbuild-std-features=compiler-builtins-mem,optimize_for_size"])
+            .args(STD)
             .args(["-Zhost-config", "-Ztarget-applies-to-host"]);
         for setting in [
             "target-applies-to-host=false".to_owned(),
