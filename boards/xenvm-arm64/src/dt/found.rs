@@ -1,23 +1,47 @@
 //! Node by node, what a guest needs.
 
-use super::node::{Bus, Key, Node};
-use super::{DtError, region};
-use dtoolkit::Node as _;
-use dtoolkit::fdt::FdtNode;
+use super::DtError;
+use super::blob::{Token, Tree, strings};
+use super::node::{Buses, Key, Node, first_string};
 use fata_arch_arm::tables::ADDRESS_BITS;
-use fata_boot::info::{BootInfo, Conduit, Gic, Hypervisor, List, Region, Uart, UartKind};
+use fata_boot::info::{BootInfo, Conduit, Gic, Hypervisor, List, PAGE_SIZE, Region, Uart, UartKind};
 
-/// Deeper trees are refused: who walks them has a small stack.
-const MAX_DEPTH: usize = 16;
-const PAGE: u64 = 4096;
+/// What a node is to us, by what it is compatible with.
+enum Role {
+    GicV2,
+    GicV3,
+    Timer,
+    Psci,
+    Xen,
+    Uart(UartKind),
+}
 
-const GIC_V3: &[&str] = &["arm,gic-v3"];
-const GIC_V2: &[&str] =
-    &["arm,cortex-a15-gic", "arm,gic-400", "arm,cortex-a9-gic", "arm,cortex-a7-gic", "qcom,msm-qgic2"];
+impl Role {
+    fn of(node: &Node<'_>) -> Option<Self> {
+        strings(node.value(Key::Compatible)).find_map(|compatible| match compatible {
+            b"arm,gic-v3" => Some(Self::GicV3),
+            b"arm,gic-400" | b"arm,cortex-a15-gic" | b"arm,cortex-a9-gic" | b"arm,cortex-a7-gic" => {
+                Some(Self::GicV2)
+            }
+            b"arm,armv8-timer" | b"arm,armv7-timer" => Some(Self::Timer),
+            b"arm,psci" | b"arm,psci-0.2" | b"arm,psci-1.0" => Some(Self::Psci),
+            b"xen,xen" => Some(Self::Xen),
+            b"arm,sbsa-uart" => Some(Self::Uart(UartKind::Sbsa)),
+            b"arm,pl011" => Some(Self::Uart(UartKind::Pl011)),
+            b"ns16550a" | b"ns16550" | b"snps,dw-apb-uart" | b"brcm,bcm2835-aux-uart" => {
+                Some(Self::Uart(UartKind::Ns16550 {
+                    stride: 1 << node.number(Key::RegShift).unwrap_or(0).min(3),
+                }))
+            }
+            _ => None,
+        })
+    }
+}
 
 pub(super) struct Found<'a> {
-    blob: &'a [u8],
     info: BootInfo<'a>,
+    /// The node below `/` that holds the one looked at.
+    top: &'a [u8],
     /// The serial port is the one `stdout-path` names.
     uart_is_stdout: bool,
 }
@@ -25,7 +49,6 @@ pub(super) struct Found<'a> {
 impl<'a> Found<'a> {
     pub(super) fn new(blob: &'a [u8]) -> Self {
         Self {
-            blob,
             info: BootInfo {
                 model: "",
                 compatible: "",
@@ -43,60 +66,71 @@ impl<'a> Found<'a> {
                 dtb: blob,
                 remarks: List::default(),
             },
+            top: &[],
             uart_is_stdout: false,
         }
     }
 
-    /// Looks at `node` and what is below it. `stdout` is what is left of its path from here.
-    pub(super) fn walk(
-        &mut self,
-        node: FdtNode<'a>,
-        bus: &Bus<'_>,
-        stdout: Option<&str>,
-        depth: usize,
-    ) -> Result<(), DtError> {
-        if depth > MAX_DEPTH {
-            return Err(DtError::TooDeep);
+    /// Looks at every node of `tree`.
+    pub(super) fn walk(&mut self, tree: &Tree<'a>) -> Result<(), DtError> {
+        for (address, size) in tree.reservations() {
+            self.reserve(address.checked_add(size).map(|end| Region::between(address, end)))?;
         }
-        let this = Node::read(self.blob, &node);
-        self.take(&this, bus, stdout == Some(""), depth)?;
-        let below = bus.below(&this, depth == 0);
-        if depth == 1 && this.name == "reserved-memory" {
-            return self.reserved_memory(&node, &below);
-        }
-        let (head, rest) = stdout.map(|path| path.split_once('/').unwrap_or((path, ""))).unzip();
-        for child in node.children() {
-            let on_path =
-                head.is_some_and(|head| child.name() == head || child.name_without_address() == head);
-            self.walk(child, &below, rest.filter(|_| on_path), depth + 1)?;
+        let stdout = stdout(tree);
+        let mut buses = Buses::new();
+        let mut tokens = tree.tokens();
+        while let Ok(token) = tokens.read() {
+            match token {
+                Token::Begin(name) => {
+                    let is_stdout = stdout == Some(tokens.left());
+                    let node = Node::read(name, &mut tokens);
+                    let depth = buses.depth();
+                    if depth == 1 {
+                        self.top = node.base_name();
+                    }
+                    self.take(&node, &buses, is_stdout)?;
+                    let is_ram = depth == 0 || depth == 1 && self.top == b"reserved-memory";
+                    buses.enter(&node, is_ram);
+                }
+                Token::EndNode => buses.leave(),
+                Token::Prop(_) => {}
+                Token::End => break,
+            }
         }
         Ok(())
     }
 
-    fn take(&mut self, node: &Node<'a>, bus: &Bus<'_>, is_stdout: bool, depth: usize) -> Result<(), DtError> {
-        let name = node.name.split('@').next().unwrap_or("");
-        match (depth, name) {
+    fn take(&mut self, node: &Node<'a>, buses: &Buses<'a>, is_stdout: bool) -> Result<(), DtError> {
+        match (buses.depth(), self.top) {
             (0, _) => {
-                self.info.model = node.text(Key::Model);
-                self.info.compatible = node.compatibles().next().unwrap_or("");
+                self.info.model = self.text(node.value(Key::Model));
+                self.info.compatible = self.text(node.value(Key::Compatible));
             }
-            (1, "chosen") => self.chosen(node),
-            (1, "psci") => self.psci(node),
-            (2, "cpu") => self.info.cpus += 1,
-            _ if node.text(Key::DeviceType) == "memory" && node.is_enabled() => self.memory(node, bus)?,
-            _ if node.value(Key::Compatible).is_none() || !node.is_enabled() => {}
-            _ if node.is(GIC_V3) => self.gic(node, bus, true)?,
-            _ if node.is(GIC_V2) => self.gic(node, bus, false)?,
-            _ if node.is(&["arm,armv8-timer"]) => self.timer(node)?,
-            _ if node.is(&["xen,xen"]) => self.hypervisor(node, bus)?,
-            _ => self.uart(node, bus, is_stdout),
+            (1, b"chosen") => self.chosen(node),
+            (2, b"reserved-memory") => {
+                for region in buses.regions(node.value(Key::Reg)) {
+                    self.reserve(region)?;
+                }
+            }
+            _ if !node.is_enabled() => {}
+            (1, _) if node.string(Key::DeviceType) == b"memory" => self.memory(node, buses)?,
+            (2, b"cpus") if node.base_name() == b"cpu" => self.info.cpus += 1,
+            _ => match Role::of(node) {
+                Some(Role::GicV2) => self.gic(node, buses, false)?,
+                Some(Role::GicV3) => self.gic(node, buses, true)?,
+                Some(Role::Timer) => self.timer(node)?,
+                Some(Role::Psci) => self.psci(node),
+                Some(Role::Xen) => self.hypervisor(node, buses)?,
+                Some(Role::Uart(kind)) => self.uart(node, buses, kind, is_stdout),
+                None => {}
+            },
         }
         Ok(())
     }
 
     fn chosen(&mut self, node: &Node<'a>) {
-        self.info.cmdline = node.text(Key::Bootargs);
-        self.info.rng_seed = node.value(Key::RngSeed).unwrap_or(&[]);
+        self.info.cmdline = self.text(node.value(Key::Bootargs));
+        self.info.rng_seed = node.value(Key::RngSeed);
         match (node.number(Key::InitrdStart), node.number(Key::InitrdEnd)) {
             (Some(start), Some(end)) if start < end => self.info.initrd = Some(Region::between(start, end)),
             (None, None) => {}
@@ -105,64 +139,51 @@ impl<'a> Found<'a> {
     }
 
     fn psci(&mut self, node: &Node<'a>) {
-        self.info.psci = match node.text(Key::Method) {
-            "hvc" => Some(Conduit::Hvc),
-            "smc" => Some(Conduit::Smc),
-            _ => None,
-        };
+        match node.string(Key::Method) {
+            b"hvc" => self.info.psci = Some(Conduit::Hvc),
+            b"smc" => self.info.psci = Some(Conduit::Smc),
+            _ => self.remark("/psci: method is neither hvc nor smc"),
+        }
     }
 
-    fn memory(&mut self, node: &Node<'a>, bus: &Bus<'_>) -> Result<(), DtError> {
-        const NODE: &str = "memory";
-        let reg = node.value(Key::Reg);
-        if !reg.is_some_and(|reg| bus.is_whole(reg)) {
-            return Err(DtError::Absurd { node: NODE, why: "reg is not a list of addresses and sizes" });
-        }
-        for bank in bus.regions(reg) {
-            let kept = Region::between(bank.base, bank.end().min(1 << ADDRESS_BITS));
+    fn memory(&mut self, node: &Node<'a>, buses: &Buses<'a>) -> Result<(), DtError> {
+        let why = "reg is not a list of addresses and sizes";
+        for bank in buses.regions(node.value(Key::Reg)) {
+            let bank = bank.ok_or(DtError::Absurd { node: "memory", why })?;
+            let kept = below_limit(bank);
             if kept != bank {
                 self.remark("memory: what lies above 512 GiB is not used");
             }
             let pages = kept.pages_inside();
             if !pages.is_empty() && self.info.memory.merge(pages).is_err() {
                 self.remark("memory: more banks than are kept are not used");
-            }
-        }
-        Ok(())
-    }
-
-    fn reserved_memory(&mut self, node: &FdtNode<'a>, bus: &Bus<'_>) -> Result<(), DtError> {
-        for child in node.children() {
-            let child = Node::read(self.blob, &child);
-            for region in bus.regions(child.value(Key::Reg)) {
-                self.reserve(region.base, region.size)?;
+                break;
             }
         }
         Ok(())
     }
 
     /// Keeps a range out of use. To forget one would be worse than not to start.
-    pub(super) fn reserve(&mut self, base: u64, size: u64) -> Result<(), DtError> {
-        const NODE: &str = "reserved memory";
-        let Some(range) = region(base, size) else { return Ok(()) };
-        let full = DtError::Absurd { node: NODE, why: "more separate ranges than can be kept" };
-        self.info.reserved.merge(range).map_err(|_| full)
+    fn reserve(&mut self, region: Option<Region>) -> Result<(), DtError> {
+        let absurd = |why| DtError::Absurd { node: "reserved memory", why };
+        let region = region.ok_or_else(|| absurd("reg is not a list of addresses and sizes"))?;
+        if region.is_empty() {
+            return Ok(());
+        }
+        self.info.reserved.merge(region).map_err(|_| absurd("more separate ranges than can be kept"))
     }
 
-    fn gic(&mut self, node: &Node<'a>, bus: &Bus<'_>, v3: bool) -> Result<(), DtError> {
-        const NODE: &str = "interrupt controller";
-        let mut reg = bus.regions(node.value(Key::Reg));
-        let least = if v3 { (0x1_0000, 0x2_0000) } else { (0x1000, 0x1000) };
-        let (Some(dist), Some(second)) = (reg.next(), reg.next()) else {
-            return Err(DtError::Absurd { node: NODE, why: "reg does not name two ranges of registers" });
+    fn gic(&mut self, node: &Node<'a>, buses: &Buses<'a>, is_v3: bool) -> Result<(), DtError> {
+        let absurd = |why| DtError::Absurd { node: "interrupt controller", why };
+        let mut registers = buses.regions(node.value(Key::Reg)).flatten();
+        let (Some(dist), Some(second)) = (registers.next(), registers.next()) else {
+            return Err(absurd("reg does not name two ranges of registers"));
         };
-        if dist.size < least.0 || second.size < least.1 || !is_device(&dist) || !is_device(&second) {
-            return Err(DtError::Absurd {
-                node: NODE,
-                why: "its registers are too few, or lie where none can",
-            });
+        let (least_dist, least_second) = if is_v3 { (0x1_0000, 0x2_0000) } else { (0x1000, 0x1000) };
+        if dist.size < least_dist || second.size < least_second || !is_device(&dist) || !is_device(&second) {
+            return Err(absurd("its registers are too few, or lie where none can"));
         }
-        self.info.gic.get_or_insert(match v3 {
+        self.info.gic.get_or_insert(match is_v3 {
             true => Gic::V3 { dist, redist: second },
             false => Gic::V2 { dist, cpu: second },
         });
@@ -171,47 +192,40 @@ impl<'a> Found<'a> {
 
     fn timer(&mut self, node: &Node<'a>) -> Result<(), DtError> {
         // Secure, non-secure, virtual: `arm,arch_timer` binding.
-        let Some(id) = node.interrupt(2) else {
-            return Err(DtError::Absurd { node: "timer", why: "its third interrupt is not one of a GIC" });
-        };
-        self.info.timer = Some(id);
+        let why = "its third interrupt is not one of a GIC";
+        let id = node.interrupt(2).ok_or(DtError::Absurd { node: "timer", why })?;
+        self.info.timer.get_or_insert(id);
         Ok(())
     }
 
-    fn hypervisor(&mut self, node: &Node<'a>, bus: &Bus<'_>) -> Result<(), DtError> {
+    /// `docs/misc/arm/device-tree/guest.txt` of Xen.
+    fn hypervisor(&mut self, node: &Node<'a>, buses: &Buses<'a>) -> Result<(), DtError> {
         let absurd = |why| DtError::Absurd { node: "/hypervisor", why };
-        let mut reg = bus.regions(node.value(Key::Reg));
-        let grants = reg.next().filter(is_device).ok_or(absurd("reg does not name a grant region"))?;
-        let event = node.interrupt(0).ok_or(absurd("interrupts does not name the event upcall"))?;
+        let mut regions = buses.regions(node.value(Key::Reg)).flatten();
+        let grants =
+            regions.next().filter(is_device).ok_or_else(|| absurd("reg does not name a grant region"))?;
+        let event = node.interrupt(0).ok_or_else(|| absurd("interrupts does not name the event upcall"))?;
         let mut extended = List::default();
-        for range in reg.filter(|r| !r.pages_inside().is_empty()) {
-            let kept = Region::between(range.base, range.end().min(1 << ADDRESS_BITS)).pages_inside();
-            if !kept.is_empty() && extended.push(kept).is_err() {
-                self.remark("/hypervisor: more extended regions than are kept are not used");
-                break;
-            }
+        let mut usable = regions.map(|region| below_limit(region).pages_inside()).filter(|r| !r.is_empty());
+        let cut_short = usable.any(|region| extended.push(region).is_err());
+        let version = strings(node.value(Key::Compatible))
+            .find_map(|c| c.strip_prefix(b"xen,xen-"))
+            .unwrap_or_default();
+        let version = self.text(version);
+        if cut_short {
+            self.remark("/hypervisor: more extended regions than are kept are not used");
         }
-        let version = node.compatibles().find_map(|c| c.strip_prefix("xen,xen-")).unwrap_or("");
-        self.info.hypervisor = Some(Hypervisor { version, grants, extended, event });
+        self.info.hypervisor.get_or_insert(Hypervisor { version, grants, extended, event });
         Ok(())
     }
 
-    /// A serial port, if this is one: the one that is standard output, else the first.
-    fn uart(&mut self, node: &Node<'a>, bus: &Bus<'_>, is_stdout: bool) {
-        let kind = node.compatibles().find_map(|c| match c {
-            "arm,sbsa-uart" => Some(UartKind::Sbsa),
-            "arm,pl011" => Some(UartKind::Pl011),
-            "ns16550a" | "ns16550" | "snps,dw-apb-uart" | "brcm,bcm2835-aux-uart" => {
-                Some(UartKind::Ns16550 { stride: 1 << node.number(Key::RegShift).unwrap_or(0).min(3) })
-            }
-            _ => None,
-        });
-        let Some(kind) = kind else { return };
+    /// The serial port that is standard output, else the first.
+    fn uart(&mut self, node: &Node<'a>, buses: &Buses<'a>, kind: UartKind, is_stdout: bool) {
         if self.info.uart.is_some() && (self.uart_is_stdout || !is_stdout) {
             return;
         }
-        let registers = bus.regions(node.value(Key::Reg)).next().filter(|r| r.size >= 0x40 && is_device(r));
-        match registers {
+        let registers = buses.regions(node.value(Key::Reg)).next().flatten();
+        match registers.filter(|r| r.size >= 0x20 && is_device(r)) {
             Some(registers) => {
                 self.info.uart = Some(Uart { kind, registers, interrupt: node.interrupt(0) });
                 self.uart_is_stdout = is_stdout;
@@ -257,6 +271,14 @@ impl<'a> Found<'a> {
         Ok(self.info)
     }
 
+    /// The first string of `value`; what is not text is left out.
+    fn text(&mut self, value: &'a [u8]) -> &'a str {
+        core::str::from_utf8(first_string(value)).unwrap_or_else(|_| {
+            self.remark("a string is not UTF-8; it is left out");
+            ""
+        })
+    }
+
     fn remark(&mut self, remark: &'static str) {
         // A list that is full already says that much is wrong.
         if !self.info.remarks.contains(&remark) {
@@ -265,9 +287,26 @@ impl<'a> Found<'a> {
     }
 }
 
+/// Where in the tree the node is that `/chosen` calls standard output, by path or by alias.
+fn stdout(tree: &Tree<'_>) -> Option<usize> {
+    let value = tree.find("/chosen")?.prop("stdout-path")?;
+    // What comes after a colon is for the serial port: `serial0:115200n8`.
+    let name = core::str::from_utf8(first_string(value)).ok()?.split(':').next()?;
+    let node = match name.starts_with('/') {
+        true => tree.find(name)?,
+        false => tree.find(core::str::from_utf8(first_string(tree.find("/aliases")?.prop(name)?)).ok()?)?,
+    };
+    Some(node.body.left())
+}
+
+/// What page tables span of a region.
+fn below_limit(region: Region) -> Region {
+    Region::between(region.base, region.end().min(1 << ADDRESS_BITS))
+}
+
 /// Whether registers can be there: on a page other than page 0, in what page tables span.
 fn is_device(r: &Region) -> bool {
-    r.base >= PAGE && r.end() <= 1 << ADDRESS_BITS
+    r.base >= PAGE_SIZE && !r.is_empty() && below_limit(*r) == *r
 }
 
 fn overlap(a: &Region, b: &Region) -> bool {

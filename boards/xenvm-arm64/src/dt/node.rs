@@ -1,8 +1,6 @@
-//! One node's properties, and the address space its `reg` is in.
+//! One node's properties, and the address spaces that `reg` is in.
 
-use super::{region, within};
-use dtoolkit::fdt::FdtNode;
-use dtoolkit::{Node as _, Property as _};
+use super::blob::{MAX_DEPTH, Token, Tokens, number, strings};
 use fata_boot::info::{IntId, Region};
 
 /// The properties that anything here looks at.
@@ -48,32 +46,38 @@ const NAMES: [&str; 16] = [
 
 /// A node's properties, gathered in one pass.
 pub(super) struct Node<'a> {
-    pub(super) name: &'a str,
+    name: &'a [u8],
     values: [Option<&'a [u8]>; NAMES.len()],
 }
 
 impl<'a> Node<'a> {
-    pub(super) fn read(blob: &'a [u8], node: &FdtNode<'a>) -> Self {
+    /// Takes the properties of a node off `tokens`, which has its name behind it.
+    pub(super) fn read(name: &'a [u8], tokens: &mut Tokens<'a>) -> Self {
         let mut values = [None; NAMES.len()];
-        for property in node.properties() {
-            if let Some(key) = NAMES.iter().position(|name| *name == property.name()) {
-                values[key] = Some(within(blob, property.value()));
+        let mut ahead = *tokens;
+        while let Ok(Token::Prop(property)) = ahead.read() {
+            *tokens = ahead;
+            let name = property.name();
+            if let Some(key) = NAMES.iter().position(|known| known.as_bytes() == name) {
+                values[key] = Some(property.value);
             }
         }
-        Self { name: node.name(), values }
+        Self { name, values }
     }
 
-    pub(super) fn value(&self, key: Key) -> Option<&'a [u8]> {
-        self.values[key as usize]
+    /// The value of a property; none and an empty one are alike but for `ranges`.
+    pub(super) fn value(&self, key: Key) -> &'a [u8] {
+        self.values[key as usize].unwrap_or_default()
     }
 
     /// The first string of a property; empty if it has none.
-    pub(super) fn text(&self, key: Key) -> &'a str {
-        self.value(key).and_then(first_string).unwrap_or("")
+    pub(super) fn string(&self, key: Key) -> &'a [u8] {
+        first_string(self.value(key))
     }
 
+    /// The number that a property is, if it is one.
     pub(super) fn number(&self, key: Key) -> Option<u64> {
-        self.value(key).and_then(number)
+        self.values[key as usize].and_then(number)
     }
 
     /// A count of cells; more than fit into a byte are as absurd as 255.
@@ -81,115 +85,123 @@ impl<'a> Node<'a> {
         self.number(key).map_or(default, |n| n.min(255) as u8)
     }
 
-    /// The strings of `compatible`, most specific first.
-    pub(super) fn compatibles(&self) -> impl Iterator<Item = &'a str> {
-        self.value(Key::Compatible)
-            .unwrap_or(&[])
-            .split(|b| *b == 0)
-            .filter_map(|s| core::str::from_utf8(s).ok())
-            .filter(|s| !s.is_empty())
-    }
-
-    /// Whether `compatible` has one of `names`.
-    pub(super) fn is(&self, names: &[&str]) -> bool {
-        self.compatibles().any(|c| names.contains(&c))
+    /// Its name without the unit address.
+    pub(super) fn base_name(&self) -> &'a [u8] {
+        self.name.split(|byte| *byte == b'@').next().unwrap_or(self.name)
     }
 
     /// Whether firmware means it to be used.
     pub(super) fn is_enabled(&self) -> bool {
-        matches!(self.text(Key::Status), "" | "okay" | "ok")
+        matches!(self.string(Key::Status), b"" | b"okay" | b"ok")
     }
 
     /// The `index`th interrupt, as a GIC numbers it: three cells, type, number, flags.
     pub(super) fn interrupt(&self, index: usize) -> Option<IntId> {
         // The extended form has the controller's phandle before each.
         let (cells, skip, stride) = match self.value(Key::InterruptsExtended) {
-            Some(extended) => (extended, 4, 16),
-            None => (self.value(Key::Interrupts)?, 0, 12),
+            [] => (self.value(Key::Interrupts), 0, 12),
+            extended => (extended, 4, 16),
         };
-        let at = index.checked_mul(stride)?.checked_add(skip)?;
-        let cell = |n: usize| number(cells.get(at + 4 * n..at + 4 * n + 4)?);
-        match (cell(0)?, cell(1)?) {
-            (0, spi) if spi < 988 => Some(IntId(32 + spi as u32)),
-            (1, ppi) if ppi < 16 => Some(IntId(16 + ppi as u32)),
+        let specifier = cells.chunks_exact(stride).nth(index)?.get(skip..)?;
+        let (kind, rest) = specifier.split_first_chunk::<4>()?;
+        let (id, _) = rest.split_first_chunk::<4>()?;
+        match (u32::from_be_bytes(*kind), u32::from_be_bytes(*id)) {
+            (0, spi) if spi < 988 => Some(IntId(32 + spi)),
+            (1, ppi) if ppi < 16 => Some(IntId(16 + ppi)),
             _ => None,
         }
     }
 }
 
-/// The address space of a node's children.
-pub(super) struct Bus<'b> {
-    parent: Option<&'b Bus<'b>>,
+/// The address space of a node's children. Defaults: Devicetree Specification 0.4, 2.3.5.
+#[derive(Clone, Copy)]
+struct Bus<'a> {
     address_cells: u8,
     size_cells: u8,
     /// How addresses here translate to the parent's: `None`, not at all; empty, unchanged.
-    ranges: Option<&'b [u8]>,
+    ranges: Option<&'a [u8]>,
 }
 
-impl<'b> Bus<'b> {
-    /// What the root node itself is on.
-    pub(super) const ROOT: Bus<'static> =
-        Bus { parent: None, address_cells: 2, size_cells: 1, ranges: Some(&[]) };
+/// The address spaces from the root's down to that of a node's siblings.
+pub(super) struct Buses<'a> {
+    /// The first is what the root node itself would be on.
+    levels: [Bus<'a>; MAX_DEPTH + 1],
+    depth: usize,
+}
 
-    /// The bus that `node`, itself on `self`, makes for its children. Defaults: Devicetree Specification, 2.3.5.
-    pub(super) fn below(&'b self, node: &Node<'b>, is_root: bool) -> Bus<'b> {
-        Bus {
-            parent: Some(self),
+impl<'a> Buses<'a> {
+    pub(super) fn new() -> Self {
+        let root = Bus { address_cells: 2, size_cells: 1, ranges: Some(&[]) };
+        Self { levels: [root; MAX_DEPTH + 1], depth: 0 }
+    }
+
+    /// How many nodes are above.
+    pub(super) fn depth(&self) -> usize {
+        self.depth
+    }
+
+    /// Goes down to the children of `node`. Where addresses mean RAM, as in `/` and in `/reserved-memory`, they
+    /// are the CPU's whether or not `ranges` says so.
+    pub(super) fn enter(&mut self, node: &Node<'a>, is_ram: bool) {
+        let bus = Bus {
             address_cells: node.cells(Key::AddressCells, 2),
             size_cells: node.cells(Key::SizeCells, 1),
-            ranges: if is_root { Some(&[]) } else { node.value(Key::Ranges) },
+            ranges: node.values[Key::Ranges as usize].or_else(|| is_ram.then_some(&[])),
+        };
+        if let Some(level) = self.levels.get_mut(self.depth + 1) {
+            *level = bus;
+            self.depth += 1;
         }
     }
 
-    /// The entries of a `reg` on this bus as the CPU sees them, up to the first that makes no sense.
-    pub(super) fn regions(&'b self, reg: Option<&'b [u8]>) -> impl Iterator<Item = Region> + 'b {
-        let (address, size) = (4 * usize::from(self.address_cells), 4 * usize::from(self.size_cells));
-        let entries = reg.unwrap_or(&[]).chunks_exact((address + size).max(1));
-        entries.map_while(move |entry| {
-            let (base, size) = (number(entry.get(..address)?)?, number(entry.get(address..)?)?);
-            region(self.translate(base, size)?, size)
+    /// Comes back up.
+    pub(super) fn leave(&mut self) {
+        self.depth = self.depth.saturating_sub(1);
+    }
+
+    /// The entries of a `reg` as the CPU sees them; `None` is one that makes no sense.
+    pub(super) fn regions(&self, reg: &'a [u8]) -> impl Iterator<Item = Option<Region>> {
+        let bus = self.levels.get(self.depth);
+        let (address, size) = bus.map_or((0, 0), |bus| (bus.address_cells, bus.size_cells));
+        let entries = reg.chunks(4 * (usize::from(address) + usize::from(size)).max(1));
+        entries.map(move |entry| {
+            let (base, size) = entry.split_at_checked(4 * usize::from(address))?;
+            let (base, size) = (number(base)?, number(size)?);
+            let base = self.translate(base, size)?;
+            base.checked_add(size).map(|end| Region::between(base, end))
         })
     }
 
-    /// Whether `reg` is a whole number of entries, each of which makes sense or is empty.
-    pub(super) fn is_whole(&self, reg: &[u8]) -> bool {
-        let entry = 4 * (usize::from(self.address_cells) + usize::from(self.size_cells));
-        entry > 0 && entry <= 16 && reg.len().is_multiple_of(entry)
+    fn translate(&self, mut base: u64, size: u64) -> Option<u64> {
+        let levels = self.levels.get(..=self.depth)?;
+        for pair in levels.windows(2).rev() {
+            let [parent, bus] = pair else { return None };
+            base = bus.up(parent.address_cells, base, size)?;
+        }
+        Some(base)
     }
+}
 
-    fn translate(&self, base: u64, size: u64) -> Option<u64> {
-        let Some(parent) = self.parent else { return Some(base) };
+impl Bus<'_> {
+    /// Where `size` bytes at `base` are in the parent's address space.
+    fn up(&self, parent_cells: u8, base: u64, size: u64) -> Option<u64> {
         let ranges = self.ranges?;
         if ranges.is_empty() {
-            return parent.translate(base, size);
+            return Some(base);
         }
-        let (child, up, len) = (
-            4 * usize::from(self.address_cells),
-            4 * usize::from(parent.address_cells),
-            4 * usize::from(self.size_cells),
-        );
-        let mut entries = ranges.chunks_exact((child + up + len).max(1));
-        let up = entries.find_map(|entry| {
-            let from = number(entry.get(..child)?)?;
-            let to = number(entry.get(child..child + up)?)?;
-            let length = number(entry.get(child + up..)?)?;
-            let offset = base.checked_sub(from)?;
-            (offset.checked_add(size)? <= length).then(|| to.checked_add(offset)).flatten()
-        })?;
-        parent.translate(up, size)
+        let [child, parent, length] =
+            [self.address_cells, parent_cells, self.size_cells].map(|cells| 4 * usize::from(cells));
+        ranges.chunks_exact((child + parent + length).max(1)).find_map(|entry| {
+            let (from, rest) = entry.split_at_checked(child)?;
+            let (to, length) = rest.split_at_checked(parent)?;
+            let offset = base.checked_sub(number(from)?)?;
+            let inside = offset.checked_add(size)? <= number(length)?;
+            inside.then(|| number(to)?.checked_add(offset)).flatten()
+        })
     }
 }
 
-/// A big-endian number of at most two cells.
-pub(super) fn number(cells: &[u8]) -> Option<u64> {
-    match cells.len() {
-        0 => Some(0),
-        4 | 8 => Some(cells.iter().fold(0, |n, b| n << 8 | u64::from(*b))),
-        _ => None,
-    }
-}
-
-/// The bytes before the first NUL, if they are text.
-pub(super) fn first_string(value: &[u8]) -> Option<&str> {
-    core::str::from_utf8(value.split(|b| *b == 0).next()?).ok()
+/// The bytes before the first NUL.
+pub(super) fn first_string(value: &[u8]) -> &[u8] {
+    strings(value).next().unwrap_or_default()
 }

@@ -1,36 +1,49 @@
 //! A node as source, the way `dtc` shows it.
 
-use super::within;
+use super::blob::{Token, Tree};
 use core::fmt::{self, Write};
-use dtoolkit::fdt::{Fdt, FdtNode};
-use dtoolkit::{Node as _, Property as _};
 
 /// Longest value shown whole; the rest is counted.
 const MOST: usize = 256;
 
-/// Prints the node at `path` and what is below it. `blob` is one that [`parse`](super::parse) took, which bounds
-/// how deep it goes.
+/// Prints the node at `path`, whose names may omit their unit addresses, and what is below it.
 pub fn print(blob: &[u8], path: &str, out: &mut dyn Write) -> fmt::Result {
-    match Fdt::new(blob).ok().and_then(|fdt| fdt.find_node(path)) {
-        Some(node) => show(blob, &node, 0, out),
-        None => writeln!(out, "There is no node at {path}."),
+    let tree = match Tree::check(blob) {
+        Ok(tree) => tree,
+        Err(error) => return writeln!(out, "device tree: {error}"),
+    };
+    let Some(node) = tree.find(path) else { return writeln!(out, "There is no node at {path}.") };
+    begin(node.name, 0, out)?;
+    let mut depth = 1;
+    let mut tokens = node.body;
+    while let (1.., Ok(token)) = (depth, tokens.read()) {
+        match token {
+            Token::Begin(name) => {
+                begin(name, depth, out)?;
+                depth += 1;
+            }
+            Token::Prop(property) => {
+                indent(depth, out)?;
+                write!(out, "{}", property.name().escape_ascii())?;
+                value(property.value, out)?;
+            }
+            Token::EndNode => {
+                depth -= 1;
+                indent(depth, out)?;
+                out.write_str("};\n")?;
+            }
+            Token::End => break,
+        }
     }
+    Ok(())
 }
 
-fn show(blob: &[u8], node: &FdtNode<'_>, depth: usize, out: &mut dyn Write) -> fmt::Result {
-    let name = if node.name().is_empty() { "/" } else { node.name() };
+fn begin(name: &[u8], depth: usize, out: &mut dyn Write) -> fmt::Result {
     indent(depth, out)?;
-    writeln!(out, "{name} {{")?;
-    for property in node.properties() {
-        indent(depth + 1, out)?;
-        out.write_str(property.name())?;
-        value(within(blob, property.value()), out)?;
+    match name {
+        [] => out.write_str("/ {\n"),
+        _ => writeln!(out, "{} {{", name.escape_ascii()),
     }
-    for child in node.children() {
-        show(blob, &child, depth + 1, out)?;
-    }
-    indent(depth, out)?;
-    out.write_str("};\n")
 }
 
 fn indent(depth: usize, out: &mut dyn Write) -> fmt::Result {
