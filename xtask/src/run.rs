@@ -1,14 +1,16 @@
 //! `xtask run`: boots an image under real Xen and joins the terminal to its console.
 
+use std::env;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process;
+use std::process::{self, Command};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use fata_lab::{
     Annotator, BuildRequest, Config, Dom0, Dom0less, DomU, End, Gic, Guest, Lab, Left, Progress, Symboliser,
-    Terminal, XenVersion, XlDomU,
+    Terminal, Transcript, XenVersion, XlDomU,
 };
 
 /// Where Xen loads a guest's image (xen/include/public/arch-arm.h, GUEST_RAM0_BASE).
@@ -38,6 +40,9 @@ pub(crate) struct Options {
     /// Command line of the domain
     #[arg(long, value_name = "STR", default_value = "", allow_hyphen_values = true)]
     args: String,
+    /// Log with defmt frames, and decode them
+    #[arg(long)]
+    defmt: bool,
     /// Wait for GDB on this port before Xen starts
     #[arg(long, value_name = "PORT", num_args = 0..=1, default_missing_value = "1234")]
     gdb: Option<u16>,
@@ -63,6 +68,9 @@ enum Machine {
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
+    if options.defmt && !cfg!(feature = "defmt") {
+        return run_with_decoder();
+    }
     let lab = Lab::open()?;
     let progress = Progress::new();
     let image = options.image(&lab, &progress)?;
@@ -75,6 +83,15 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         process::exit(128 + signal);
     }
     Ok(())
+}
+
+/// The decoder is some fifty crates that nobody else needs, so this program is built again with it.
+fn run_with_decoder() -> Result<()> {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo
+        .args(["run", "--quiet", "--package", "xtask", "--features", "defmt", "--"])
+        .args(env::args_os().skip(1));
+    Err(cargo.exec()).context("cannot start cargo to build the decoder")
 }
 
 /// Runs the image, again for each reboot. Gives the signal that ended it, if one did.
@@ -94,15 +111,20 @@ fn session(options: &Options, lab: &Lab, image: &Image, progress: &Progress) -> 
                 none.insert(Terminal::take()?)
             }
         };
+        let mut decoder = Decoder::new(image)?;
         let mut names = Annotator::new(|at| symbols.as_ref().map(|s| s.names(at)).unwrap_or_default());
         let ended = || guest.ended().is_some() && machine.drain(&image.name, &guest);
-        let left = terminal.attach(&guest.console, deadline, |bytes| names.feed(bytes), ended)?;
+        let left =
+            terminal.attach(&guest.console, deadline, |bytes| names.feed(&decoder.text(bytes)), ended)?;
         let name = &image.name;
         match (left, guest.ended()) {
             (Left::Guest, Some(End::Reboot)) => {}
             (Left::Guest, Some(End::PowerOff)) | (Left::User, _) => return Ok(None),
             (Left::Guest, Some(end)) => bail!("{name} {end}; {logs}"),
-            (Left::Guest, None) => bail!("the machine ended, but {name} had not; {logs}"),
+            (Left::Guest, None) => match machine.panic() {
+                Some(reason) => bail!("Xen stopped: {reason}; {logs}"),
+                None => bail!("the machine ended, but {name} had not; {logs}"),
+            },
             (Left::Timeout, _) => bail!("{name} did not end in time; {logs}"),
             (Left::Signal(signal), _) => return Ok(Some(signal)),
         }
@@ -114,7 +136,9 @@ impl Options {
         if let Some((_, name)) = self.name.rsplit_once('/') {
             return Ok(Image { name: name.to_owned(), file: self.name.clone().into(), elf: None });
         }
-        let built = lab.build(&BuildRequest::new(&self.name), progress)?;
+        let mut request = BuildRequest::new(&self.name);
+        request.features.extend(self.defmt.then(|| "defmt".to_owned()));
+        let built = lab.build(&request, progress)?;
         Ok(Image { name: self.name.clone(), file: built.image, elf: Some(built.elf) })
     }
 
@@ -165,10 +189,55 @@ impl Machine {
     }
 
     fn log(&self) -> String {
-        let transcript = match self {
+        self.transcript().log().display().to_string()
+    }
+
+    /// Xen's own last words, if it panicked.
+    fn panic(&self) -> Option<String> {
+        let text = self.transcript().text();
+        let (_, after) = text.split_once("Panic on CPU")?;
+        after.lines().nth(1).map(|line| line.trim_start_matches("(XEN) ").to_owned())
+    }
+
+    fn transcript(&self) -> &Transcript {
+        match self {
             Self::Dom0less(machine) => &machine.xen,
             Self::Dom0(host) => &host.serial,
-        };
-        transcript.log().display().to_string()
+        }
+    }
+}
+
+/// Makes text of defmt frames, where there are any.
+#[cfg(feature = "defmt")]
+struct Decoder(Option<fata_lab::Decoder>);
+
+#[cfg(feature = "defmt")]
+impl Decoder {
+    fn new(image: &Image) -> Result<Self> {
+        let Some(elf) = &image.elf else { return Ok(Self(None)) };
+        let file = std::fs::read(elf).with_context(|| format!("cannot read {}", elf.display()))?;
+        fata_lab::Decoder::new(&file).map(Self)
+    }
+
+    fn text(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let Some(decoder) = &mut self.0 else { return bytes.to_vec() };
+        let mut text = Vec::new();
+        decoder.push(bytes, &mut text);
+        text
+    }
+}
+
+/// This program was built without the decoder, and is only run so for images without frames.
+#[cfg(not(feature = "defmt"))]
+struct Decoder;
+
+#[cfg(not(feature = "defmt"))]
+impl Decoder {
+    fn new(_: &Image) -> Result<Self> {
+        Ok(Self)
+    }
+
+    fn text(&mut self, bytes: &[u8]) -> Vec<u8> {
+        bytes.to_vec()
     }
 }
