@@ -88,10 +88,17 @@ fn switch_to(tables: &mut Tables) {
     barrier::dsb(barrier::ISH);
     TTBR0_EL1.set(tables.root());
     barrier::isb(barrier::SY);
-    // SAFETY: invalidates cached translations; both maps agree on what is running.
+    forget_translations();
+    // Not earlier: the early map has everything writable and executable.
+    SCTLR_EL1.modify(SCTLR_EL1::WXN::Enable);
+    barrier::isb(barrier::SY);
+    // A TLB may keep what WXN was along with a translation.
+    forget_translations();
+}
+
+fn forget_translations() {
+    // SAFETY: invalidates cached translations; old and new map agree on what is running.
     unsafe { asm!("tlbi vmalle1", options(nostack, preserves_flags)) };
     barrier::dsb(barrier::NSH);
-    barrier::isb(barrier::SY);
-    SCTLR_EL1.modify(SCTLR_EL1::WXN::Enable);
     barrier::isb(barrier::SY);
 }
