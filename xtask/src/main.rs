@@ -6,9 +6,11 @@ mod build;
 mod check_unsafe;
 mod clean_lab;
 mod doctor;
+mod lint;
 mod run;
 mod setup;
 mod table;
+mod test;
 mod unsafe_code;
 
 use std::process::ExitCode;
@@ -31,10 +33,12 @@ enum Command {
     /// Remove everything the lab fetched and built
     CleanLab,
     Build(build::Options),
+    CheckUnsafe(check_unsafe::Options),
     Run(run::Options),
+    Test(test::Options),
+    Lint(lint::Options),
     #[command(subcommand)]
     Bench(bench::Bench),
-    CheckUnsafe(check_unsafe::Options),
 }
 
 fn main() -> ExitCode {
@@ -52,8 +56,10 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Doctor(options) => doctor::run(&options),
         Command::CleanLab => clean_lab::run(),
         Command::Build(options) => build::run(&options),
-        Command::Run(options) => run::run(&options),
-        Command::Bench(bench) => bench::run(&bench),
         Command::CheckUnsafe(options) => check_unsafe::run(&options),
+        Command::Run(options) => run::run(&options),
+        Command::Test(options) => test::run(&options),
+        Command::Lint(options) => lint::run(&options),
+        Command::Bench(bench) => bench::run(&bench),
     }
 }

@@ -111,6 +111,11 @@ impl Transcript {
         self.wait(timeout, |state| state.bytes.len() >= length || state.ended).bytes.len() >= length
     }
 
+    /// Waits until nothing more can arrive.
+    pub fn wait_for_end(&self, timeout: Duration) -> bool {
+        self.wait(timeout, |state| state.ended).ended
+    }
+
     /// What arrived from byte `from` on; waits for something new, the end, a nudge or the time-out.
     /// The flag says whether the stream has ended.
     pub fn read_from(&self, from: usize, timeout: Duration) -> (Vec<u8>, bool) {

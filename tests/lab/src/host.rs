@@ -58,6 +58,8 @@ pub struct XlDomU {
     pub args: String,
     /// More lines of xl.cfg(5).
     pub more: String,
+    /// Leaves it paused, for `xl unpause`.
+    pub paused: bool,
 }
 
 impl XlDomU {
@@ -71,6 +73,7 @@ impl XlDomU {
             vcpus: 1,
             args: String::new(),
             more: String::new(),
+            paused: false,
         }
     }
 
@@ -171,10 +174,11 @@ impl Dom0 {
         let (port, console) = self.ports().take(name, &self.folder)?;
         // xenconsoled would go on with the log of an earlier guest of that name.
         let log = console_log(name);
+        let paused = if domu.paused { "p" } else { "" };
         // Nobody needs to watch the domain for xl: it is not restarted.
         let script = format!(
             "rm -f {log}\n\
-             xl create -q -e /tmp/{name}.cfg >/tmp/{name}.xl 2>&1 || {{ cat /tmp/{name}.xl; exit 1; }}\n\
+             xl create -q -e{paused} /tmp/{name}.cfg >/tmp/{name}.xl 2>&1 || {{ cat /tmp/{name}.xl; exit 1; }}\n\
              id=$(xl domid {name})\n\
              setsid /lab/attach $id /dev/lab/{port} </dev/null >/dev/null 2>&1 &\n\
              echo $! >/tmp/{name}.attach\necho $id"

@@ -3,7 +3,9 @@
 
 mod apt;
 mod backtrace;
+mod bare;
 mod bench;
+mod cases;
 mod console;
 mod control;
 mod cpio;
@@ -21,11 +23,13 @@ mod image;
 mod lab;
 mod machine;
 mod modules;
+mod mutate;
 mod parts;
 mod ports;
 mod progress;
 mod qemu;
 mod qmp;
+mod runner;
 mod snapshot;
 mod sources;
 mod symbols;
@@ -37,6 +41,7 @@ mod xenlog;
 pub use apt::Host;
 pub use backtrace::{Annotator, Symboliser};
 pub use bench::{Counter, Counts, Event, Peer, address_of_main};
+pub use cases::{Case, all as cases};
 pub use console::{Console, Transcript};
 pub use control::Output;
 #[cfg(feature = "defmt")]
@@ -53,5 +58,6 @@ pub use machine::{Config, Folder, Gic};
 pub use parts::{Qemu, XenParts, XenVersion};
 pub use progress::{Progress, Step};
 pub use qmp::Monitor;
+pub use runner::{Failure, Outcome, prepare, run as run_cases};
 pub use sysroot::Toolchain;
 pub use terminal::{Left, Terminal};
