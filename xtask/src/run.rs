@@ -2,7 +2,7 @@
 
 use std::env;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{self, Command};
 use std::time::{Duration, Instant};
 
@@ -111,7 +111,7 @@ fn session(options: &Options, lab: &Lab, image: &Image, progress: &Progress) -> 
                 none.insert(Terminal::take()?)
             }
         };
-        let mut decoder = Decoder::new(image)?;
+        let mut decoder = Decoder::new(image.elf.as_deref().filter(|_| options.defmt))?;
         let mut names = Annotator::new(|at| symbols.as_ref().map(|s| s.names(at)).unwrap_or_default());
         let ended = || guest.ended().is_some() && machine.drain(&image.name, &guest);
         let left =
@@ -213,8 +213,8 @@ struct Decoder(Option<fata_lab::Decoder>);
 
 #[cfg(feature = "defmt")]
 impl Decoder {
-    fn new(image: &Image) -> Result<Self> {
-        let Some(elf) = &image.elf else { return Ok(Self(None)) };
+    fn new(elf: Option<&Path>) -> Result<Self> {
+        let Some(elf) = elf else { return Ok(Self(None)) };
         let file = std::fs::read(elf).with_context(|| format!("cannot read {}", elf.display()))?;
         fata_lab::Decoder::new(&file).map(Self)
     }
@@ -233,7 +233,7 @@ struct Decoder;
 
 #[cfg(not(feature = "defmt"))]
 impl Decoder {
-    fn new(_: &Image) -> Result<Self> {
+    fn new(_: Option<&Path>) -> Result<Self> {
         Ok(Self)
     }
 
