@@ -109,7 +109,7 @@ impl Tables {
         }
         let mut at = region.base;
         while at < end {
-            at += self.map_step(at, end, rights)?;
+            at += self.map_run(at, end, rights)?;
         }
         Ok(())
     }
@@ -136,7 +136,7 @@ impl Tables {
             return None;
         }
         let mut table = 0;
-        for level in 1..=3 {
+        for level in 1..4 {
             let index = index_of(at, level);
             let entry = self.pool[table].0[index];
             if entry & VALID == 0 {
@@ -150,23 +150,33 @@ impl Tables {
         None
     }
 
-    /// Writes the largest entry that fits at `at`; returns how much it maps.
-    fn map_step(&mut self, at: u64, end: u64, rights: Rights) -> Result<u64, MapError> {
+    /// Writes the largest entry that fits at `at`, and those like it that follow in the same table, which saves
+    /// walking down for each; returns how much they map.
+    fn map_run(&mut self, at: u64, end: u64, rights: Rights) -> Result<u64, MapError> {
         let mut table = 0;
-        for level in 1..=3 {
+        for level in 1..4 {
             let index = index_of(at, level);
             let entry = self.pool[table].0[index];
+            let is_table = |entry: u64| level < 3 && entry & (VALID | TABLE) == VALID | TABLE;
             let size = 1u64 << shift(level);
-            let is_table = level < 3 && entry & (VALID | TABLE) == VALID | TABLE;
-            if !is_table && at.is_multiple_of(size) && end - at >= size {
+            let fitting = (end - at) / size;
+            if !is_table(entry) && at.is_multiple_of(size) && fitting > 0 {
                 if self.live && entry & VALID != 0 {
                     return Err(MapError::Mapped);
                 }
-                let kind = if level == 3 { TABLE } else { 0 };
-                self.pool[table].0[index] = at | rights.bits() | kind;
-                return Ok(size);
+                let bits = rights.bits() | if level == 3 { TABLE } else { 0 };
+                let live = self.live;
+                let mut next = at;
+                for entry in self.pool[table].0[index..].iter_mut().take(fitting as usize) {
+                    if *entry & VALID != 0 && (live || is_table(*entry)) {
+                        break;
+                    }
+                    *entry = next | bits;
+                    next += size;
+                }
+                return Ok(next - at);
             }
-            table = if is_table { self.child(entry) } else { self.descend(table, index, level)? };
+            table = if is_table(entry) { self.child(entry) } else { self.descend(table, index, level)? };
         }
         unreachable!("level 3 maps whole pages, and regions are whole pages")
     }
@@ -227,6 +237,22 @@ mod tests {
         assert_eq!(t.lookup(0x4000_2fff + 5 * MIB), Some(Rights::ReadWrite));
         assert_eq!(t.lookup(0x4000_3000 + 5 * MIB), None);
         assert_eq!(t.lookup(0), None);
+    }
+
+    #[test]
+    fn each_page_is_mapped_to_itself() {
+        let mut t = tables(16);
+        // A table that the second mapping meets on its way.
+        t.map(region(GIB + 4 * MIB + 0x1000, 0x1000), Rights::Read).unwrap();
+        let all = region(GIB - 0x2000, 9 * MIB);
+        t.map(all, Rights::ReadWrite).unwrap();
+        for at in (all.base..all.end()).step_by(0x1000) {
+            let (table, index, level) = t.find(at).unwrap();
+            let start = t.pool[table].0[index] & ADDRESS;
+            assert_eq!(start + at % (1 << shift(level)), at);
+            assert_eq!(t.lookup(at), Some(Rights::ReadWrite));
+        }
+        assert_eq!((t.lookup(all.base - 1), t.lookup(all.end())), (None, None));
     }
 
     #[test]
