@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use serde_json::json;
 
 use crate::console::Transcript;
 use crate::lab::Lab;
@@ -100,6 +101,8 @@ impl Board {
         let qemu = lab.qemu(&Progress::quiet())?;
         let mut line = Invocation::new(qemu.argv_prefix, &folder.path);
         line.args(["-M".to_owned(), self.machine()]).args(self.args());
+        // It waits for us: it may be over before the monitor has answered once.
+        line.args(["-S"]);
         line.socket("serial").args(["-serial", "chardev:serial"]);
         line.socket("qmp").args(["-mon", "chardev=qmp,mode=control"]);
         match *load {
@@ -124,7 +127,9 @@ impl Board {
         let serial = Transcript::create(&folder.file(&format!("console-{run}.log")))?;
         let log = serial.clone();
         Transcript::follow(next()?, move |bytes| bytes.map_or_else(|| log.end(), |b| log.push(b)));
-        let monitor = Monitor::open(next()?)?;
+        let mut monitor = Monitor::open(next()?)?;
+        // An image that powers off at once may take the answer with it; that it ran is seen by how it ends.
+        let _ = monitor.run("cont", json!({}));
         Ok(Bare { serial, monitor, qemu })
     }
 }
