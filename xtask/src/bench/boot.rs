@@ -1,9 +1,12 @@
 //! `xtask bench boot`: what an image and its way to its prompt cost, beside a Linux guest booted the same way.
 
+use std::fs;
+
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use fata_lab::{
-    BuildRequest, Built, Counter, Counts, Event, Gic, Lab, Peer, Progress, XenVersion, address_of_main,
+    BuildRequest, Built, Counter, Counts, Event, Folder, Gic, Lab, Peer, Progress, XenVersion,
+    address_of_main,
 };
 
 use super::machine::{Bench, IDLE_SECONDS, Subject};
@@ -74,7 +77,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let built = lab.build(&BuildRequest::new(&options.name), &ui)?;
     let (qemu, parts) = (lab.qemu(&ui)?, lab.xen(XenVersion::V4_20, &ui)?);
     let peer = Peer::new(&lab, &parts, &ui)?;
-    let fata = Subject::fata(built.image.clone(), address_of_main(&built.elf)?);
+    // A copy, so that a build meanwhile does not change what is measured.
+    let folder = Folder::take(&lab, "bench")?;
+    let image = folder.file("Image");
+    fs::copy(&built.image, &image).with_context(|| format!("copying {}", built.image.display()))?;
+    let fata = Subject::fata(image, address_of_main(&built.elf)?);
     let linux = Subject::linux(&peer);
     let bench = Bench { lab: &lab, ui: &ui, counter: Counter::build(&lab, &ui)? };
     let setting = format!(
