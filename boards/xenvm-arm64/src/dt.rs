@@ -18,6 +18,9 @@ use fata_boot::info::BootInfo;
 /// Reads `blob`, which may go on beyond the tree. What a guest cannot do without, and what is there but makes no
 /// sense, is an error; what is only missing is remarked upon.
 pub fn parse(blob: &[u8]) -> Result<BootInfo<'_>, DtError> {
+    if blob.is_empty() {
+        return Err(DtError::Absent);
+    }
     let tree = blob::Tree::check(blob)?;
     let mut found = found::Found::new(tree.blob());
     found.walk(&tree)?;

@@ -238,18 +238,8 @@ impl<'a> Found<'a> {
         if self.info.memory.is_empty() {
             return Err(DtError::Missing { node: "memory" });
         }
-        let gic = match self.info.gic {
-            Some(Gic::V2 { dist, cpu: second } | Gic::V3 { dist, redist: second }) => {
-                [Some(dist), Some(second)]
-            }
-            None => [None; 2],
-        };
-        let grants = self.info.hypervisor.as_ref().map(|h| h.grants);
-        let uart = self.info.uart.map(|u| u.registers);
-        let named =
-            [(gic[0], "interrupt controller"), (gic[1], "interrupt controller"), (grants, "/hypervisor")];
-        for (range, node) in named.into_iter().chain([(uart, "serial port")]) {
-            if range.is_some_and(|r| self.info.memory.iter().any(|bank| overlap(&r, bank))) {
+        for (range, node) in self.not_ram() {
+            if self.info.memory.iter().any(|bank| overlap(&range, bank)) {
                 return Err(DtError::Absurd { node, why: "it lies in RAM" });
             }
         }
@@ -277,6 +267,20 @@ impl<'a> Found<'a> {
             self.remark("a string is not UTF-8; it is left out");
             ""
         })
+    }
+
+    /// What cannot be where RAM is, and the node that says it is there.
+    fn not_ram(&self) -> impl Iterator<Item = (Region, &'static str)> {
+        let gic = match self.info.gic {
+            Some(Gic::V2 { dist, cpu: second } | Gic::V3 { dist, redist: second }) => {
+                [Some(dist), Some(second)]
+            }
+            None => [None; 2],
+        };
+        let gic = gic.into_iter().flatten().map(|r| (r, "interrupt controller"));
+        let xen = self.info.hypervisor.iter().flat_map(|xen| xen.extended.iter().chain([&xen.grants]));
+        let uart = self.info.uart.iter().map(|uart| (uart.registers, "serial port"));
+        gic.chain(xen.map(|r| (*r, "/hypervisor"))).chain(uart)
     }
 
     fn remark(&mut self, remark: &'static str) {

@@ -163,9 +163,12 @@ impl<'a> Buses<'a> {
     pub(super) fn regions(&self, reg: &'a [u8]) -> impl Iterator<Item = Option<Region>> {
         let bus = self.levels.get(self.depth);
         let (address, size) = bus.map_or((0, 0), |bus| (bus.address_cells, bus.size_cells));
-        let entries = reg.chunks(4 * (usize::from(address) + usize::from(size)).max(1));
-        entries.map(move |entry| {
+        let entry_size = 4 * (usize::from(address) + usize::from(size));
+        reg.chunks(entry_size.max(4)).map(move |entry| {
             let (base, size) = entry.split_at_checked(4 * usize::from(address))?;
+            if entry.len() != entry_size {
+                return None;
+            }
             let (base, size) = (number(base)?, number(size)?);
             let base = self.translate(base, size)?;
             base.checked_add(size).map(|end| Region::between(base, end))

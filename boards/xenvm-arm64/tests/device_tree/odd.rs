@@ -1,0 +1,218 @@
+//! Trees whose structure is sound, and which are odd all the same.
+
+use super::tree;
+use dtoolkit::fdt::Fdt;
+use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
+use fata_boot::info::{BootInfo, IntId, Region};
+use fata_xenvm_arm64::dt::{self, DtError};
+
+/// A tree of an `xl` guest with something done to it.
+fn edited(edit: impl FnOnce(&mut DeviceTree)) -> Vec<u8> {
+    let blob = tree("xl-gicv3");
+    let mut tree = DeviceTree::from_fdt(&Fdt::new(&blob).unwrap());
+    edit(&mut tree);
+    tree.to_dtb()
+}
+
+/// The same, with one property replaced.
+fn with(at: &str, name: &str, value: &[u8]) -> Vec<u8> {
+    edited(|tree| {
+        let node = if at.is_empty() { &mut tree.root } else { tree.root.child_mut(at).unwrap() };
+        node.add_property(property(name, value));
+    })
+}
+
+fn without(node: &str) -> Vec<u8> {
+    edited(|tree| assert!(tree.root.remove_child(node).is_some()))
+}
+
+fn node(name: &str) -> DeviceTreeNode {
+    DeviceTreeNode::new(name).unwrap()
+}
+
+fn property(name: &str, value: impl Into<Vec<u8>>) -> DeviceTreeProperty {
+    DeviceTreeProperty::new(name, value.into()).unwrap()
+}
+
+fn cells(cells: &[u32]) -> Vec<u8> {
+    cells.iter().flat_map(|cell| cell.to_be_bytes()).collect()
+}
+
+const MEMORY: &str = "memory@40000000";
+const GIC: &str = "interrupt-controller@3001000";
+
+#[track_caller]
+fn refused(blob: &[u8], said: &str) {
+    match dt::parse(blob) {
+        Err(error) => assert_eq!(error.to_string(), said),
+        Ok(_) => panic!("accepted, where {said:?} was due"),
+    }
+}
+
+#[track_caller]
+fn remarked<'a>(blob: &'a [u8], said: &str) -> BootInfo<'a> {
+    let info = dt::parse(blob).unwrap();
+    assert_eq!(info.remarks[..], [said]);
+    info
+}
+
+#[test]
+fn what_a_guest_cannot_do_without_is_named() {
+    refused(&without(MEMORY), "memory is missing");
+    refused(&with(MEMORY, "reg", &cells(&[0, 0x4000_0000, 0, 0])), "memory is missing");
+    refused(&with(MEMORY, "status", b"disabled\0"), "memory is missing");
+}
+
+#[test]
+fn what_makes_no_sense_is_named() {
+    let memory = "memory: reg is not a list of addresses and sizes";
+    for reg in [&[0, 0x4000_0000, 0][..], &[u32::MAX, u32::MAX, 0, 2], &[0, 0x4000_0000, u32::MAX, u32::MAX]]
+    {
+        refused(&with(MEMORY, "reg", &cells(reg)), memory);
+    }
+    refused(&with("", "#address-cells", &cells(&[3])), memory);
+    refused(&with("", "#size-cells", &cells(&[u32::MAX])), memory);
+    let registers = "interrupt controller: reg does not name two ranges of registers";
+    refused(&with(GIC, "reg", &cells(&[0, 0x300_1000, 0, 0x1_0000])), registers);
+    refused(&with(GIC, "reg", &[]), registers);
+    let too_few = "interrupt controller: its registers are too few, or lie where none can";
+    refused(&with(GIC, "reg", &cells(&[0, 0x300_1000, 0, 0x1000, 0, 0x302_0000, 0, 0x2_0000])), too_few);
+    refused(&with(GIC, "reg", &cells(&[0, 0, 0, 0x1_0000, 0, 0x302_0000, 0, 0x2_0000])), too_few);
+    refused(&with(GIC, "reg", &cells(&[0x100, 0, 0, 0x1_0000, 0x100, 0, 0, 0x2_0000])), too_few);
+    let in_ram = "interrupt controller: it lies in RAM";
+    refused(&with(GIC, "reg", &cells(&[0, 0x4000_0000, 0, 0x1_0000, 0, 0x302_0000, 0, 0x2_0000])), in_ram);
+    refused(&with("hypervisor", "reg", &[1]), "/hypervisor: reg does not name a grant region");
+    refused(
+        &with("hypervisor", "reg", &cells(&[0, 0x3800_0000, 0, 0x100_0000, 0, 0x40ff_f000, 0, 0x2000])),
+        "/hypervisor: it lies in RAM",
+    );
+    for interrupts in [&[][..], &[1, 16, 8], &[2, 0, 8], &[1, 15]] {
+        let blob = with("hypervisor", "interrupts", &cells(interrupts));
+        refused(&blob, "/hypervisor: interrupts does not name the event upcall");
+    }
+    refused(
+        &with("timer", "interrupts", &cells(&[1, 13, 8])),
+        "timer: its third interrupt is not one of a GIC",
+    );
+}
+
+#[test]
+fn what_can_be_lived_without_is_remarked_upon() {
+    let gic = remarked(&without(GIC), "no interrupt controller: waiting takes all of the CPU").gic;
+    assert!(gic.is_none());
+    remarked(&without("timer"), "no virtual timer: waiting for a time takes all of the CPU");
+    remarked(&without("psci"), "no /psci: only Xen can end this machine");
+    let blob = with("chosen", "bootargs", b"\xff\0");
+    assert_eq!(remarked(&blob, "a string is not UTF-8; it is left out").cmdline, "");
+    let range = "/chosen: linux,initrd-start and -end make no range";
+    remarked(&with("chosen", "linux,initrd-start", &cells(&[0x4100_0000])), range);
+    let blob = edited(|tree| {
+        let chosen = tree.root.child_mut("chosen").unwrap();
+        for (name, value) in [("linux,initrd-start", 0x5000_0000), ("linux,initrd-end", 0x5000_1000)] {
+            chosen.add_property(property(name, cells(&[value])));
+        }
+    });
+    assert!(remarked(&blob, "/chosen: the initrd is not in RAM; it is not used").initrd.is_none());
+}
+
+#[test]
+fn memory_is_sorted_merged_and_cut_to_whole_pages() {
+    let banks = [
+        [2, 0, 0, 0x1_0000],
+        [0, 0x4100_0000, 0, 0x1000],
+        [0, 0x4000_0800, 0, 0xff_f800],
+        [0, 0x5000_0001, 0, 0x1ffe],
+        [0, 0x5100_0000, 0, 0],
+        [0x7f, 0xffff_f000, 0, 0x2000],
+    ];
+    let blob = edited(|tree| {
+        let memory = tree.root.child_mut(MEMORY).unwrap();
+        memory.add_property(property("reg", cells(banks.as_flattened())));
+        tree.root.remove_child("hypervisor");
+    });
+    let info = dt::parse(&blob).unwrap();
+    let expected = [
+        Region::between(0x4000_1000, 0x4100_1000),
+        Region::between(0x2_0000_0000, 0x2_0001_0000),
+        Region::between(0x7f_ffff_f000, 0x80_0000_0000),
+    ];
+    assert_eq!(info.memory[..], expected);
+    assert_eq!(info.remarks[0], "memory: what lies above 512 GiB is not used");
+}
+
+#[test]
+fn more_banks_than_are_kept_cost_only_memory() {
+    let banks: Vec<_> = (0..40).flat_map(|n| [0, 0x4000_0000 + n * 0x2000, 0, 0x1000]).collect();
+    let blob = with(MEMORY, "reg", &cells(&banks));
+    assert_eq!(remarked(&blob, "memory: more banks than are kept are not used").memory.len(), 16);
+}
+
+#[test]
+fn no_reservation_is_forgotten() {
+    let reserved = |reg: &[u8], ranges: bool| {
+        edited(|tree| {
+            let mut parent = node("reserved-memory");
+            parent.add_property(property("#address-cells", cells(&[2])));
+            parent.add_property(property("#size-cells", cells(&[2])));
+            if ranges {
+                parent.add_property(property("ranges", []));
+            }
+            let mut child = node("kept");
+            child.add_property(property("reg", reg));
+            child.add_property(property("status", b"disabled\0"));
+            parent.add_child(child);
+            tree.root.add_child(parent);
+        })
+    };
+    for ranges in [true, false] {
+        let blob = reserved(&cells(&[0, 0x4080_0000, 0, 1]), ranges);
+        let info = dt::parse(&blob).unwrap();
+        assert_eq!(info.reserved[..], [Region { base: 0x4080_0000, size: 1 }]);
+        assert!(info.usable(&[]).iter().all(|r| r.end() <= 0x4080_0000 || r.base >= 0x4080_1000));
+    }
+    let senseless = "reserved memory: reg is not a list of addresses and sizes";
+    refused(&reserved(&cells(&[0, 0x4080_0000, 0]), true), senseless);
+    refused(&reserved(&cells(&[u32::MAX, u32::MAX, 0, 2]), true), senseless);
+    let many: Vec<_> = (0..33).flat_map(|n| [0, 0x4000_0000 + n * 0x2000, 0, 0x1000]).collect();
+    let full = "reserved memory: more separate ranges than can be kept";
+    refused(&reserved(&cells(&many), true), full);
+}
+
+#[test]
+fn interrupts_in_the_extended_form() {
+    let blob = edited(|tree| {
+        let xen = tree.root.child_mut("hypervisor").unwrap();
+        xen.remove_property("interrupts");
+        let extended = cells(&[0xfde8, 1, 14, 8]);
+        xen.add_property(property("interrupts-extended", extended));
+    });
+    assert_eq!(dt::parse(&blob).unwrap().hypervisor.unwrap().event, IntId(30));
+}
+
+#[test]
+fn names_as_long_as_those_on_boards_are_read() {
+    // 32 characters, in imx8mp.dtsi of Linux. dtoolkit takes no more than 31.
+    let blob = tree("board");
+    assert!(blob.windows(32).any(|name| name == b"snps,gfladj-refclk-lpm-sel-quirk"));
+    assert!(Fdt::new(&blob).is_err() && dt::parse(&blob).is_ok());
+}
+
+#[test]
+fn depth_is_limited() {
+    let nested = |levels: u32| {
+        edited(|tree| {
+            let mut top = node("innermost");
+            for _ in 2..levels {
+                let mut parent = node("one");
+                parent.add_child(top);
+                top = parent;
+            }
+            tree.root.add_child(top);
+        })
+    };
+    assert!(dt::parse(&nested(16)).is_ok());
+    match dt::parse(&nested(17)) {
+        Err(DtError::Structure { expected, .. }) => assert_eq!(expected, "at most 16 levels of nodes"),
+        other => panic!("{:?}", other.err()),
+    }
+}
