@@ -46,8 +46,7 @@ impl Progress {
         if self.lines {
             eprintln!("{line}");
         } else if !self.bars.is_hidden() {
-            // A terminal that went away is no reason to stop the work.
-            let _ = self.bars.println(line);
+            self.bars.suspend(|| eprintln!("{line}"));
         }
     }
 }
