@@ -1,8 +1,8 @@
 //! The machine Xen shows a 64-bit ARM guest.
 //!
 //! A board exports the same functions as every other board, and an image's `main` calls them in the order the
-//! machine comes up: [`discover`], [`cpu`], [`console`], then the run loop with [`attend`], and in the end
-//! [`shutdown`].
+//! machine comes up: `discover`, `cpu`, `console`, then the run loop with `attend`, and in the end
+//! `shutdown`.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 

@@ -27,7 +27,7 @@ static WAITING: Mutex<Waiting> = Mutex::new(Waiting { attended: false, text: Str
 /// Registers sinks and clock.
 pub(crate) fn init() {
     fata_log::set_clock(timer::now_ns);
-    fata_log::set_sink(|level, message| put(level, message));
+    fata_log::set_sink(put);
     fata_log::set_frame_sink(|piece| {
         // Printable ASCII, its end a line feed only.
         let Ok(piece) = core::str::from_utf8(piece) else { return };

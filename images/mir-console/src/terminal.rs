@@ -77,7 +77,7 @@ impl<C: Read + Write> Terminal<C> {
     /// Writes what `text` writes, a page at a time, each `\n` as CR LF.
     ///
     /// `text` is asked again for every further page and must then write the same; so a text of any length
-    /// takes [`OUTPUT`] bytes of memory, and formatting need not wait for the console.
+    /// takes a page of memory, and formatting need not wait for the console.
     pub async fn print(&mut self, text: &dyn Fn(&mut dyn fmt::Write) -> fmt::Result) -> Result<(), Gone> {
         let mut written = 0;
         loop {
