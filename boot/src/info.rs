@@ -73,18 +73,17 @@ impl<T: Copy + Default, const N: usize> List<T, N> {
 impl<const N: usize> List<Region, N> {
     /// Adds `new` to a list that is sorted and whose regions do not touch, and keeps it so; gives it back
     /// when the list is full.
-    pub fn merge(&mut self, mut new: Region) -> Result<(), Region> {
+    pub fn merge(&mut self, new: Region) -> Result<(), Region> {
+        let touches = |old: &&Region| old.base <= new.end() && new.base <= old.end();
+        let joined = self
+            .iter()
+            .filter(touches)
+            .fold(new, |joined, old| Region::between(joined.base.min(old.base), joined.end().max(old.end())));
         let mut merged = Self::default();
-        for &old in self.iter().filter(|old| old.end() < new.base) {
-            merged.push(old)?;
-        }
-        let given = new;
-        for old in self.iter().filter(|old| old.end() >= given.base && old.base <= given.end()) {
-            new = Region::between(old.base.min(new.base), old.end().max(new.end()));
-        }
-        merged.push(new)?;
-        for &old in self.iter().filter(|old| old.base > new.end()) {
-            merged.push(old)?;
+        let before = self.iter().filter(|old| old.end() < new.base);
+        let after = self.iter().filter(|old| new.end() < old.base);
+        for &region in before.chain([&joined]).chain(after) {
+            merged.push(region).map_err(|_| new)?;
         }
         *self = merged;
         Ok(())

@@ -63,13 +63,17 @@ fn cut_anywhere() {
     for (name, blob) in trees() {
         for length in 0..blob.len() {
             assert!(dt::parse(&blob[..length]).is_err(), "{name} cut to {length} bytes");
+            // The same with a header that knows of it.
+            let mut cut = blob[..length].to_vec();
+            put(&mut cut, 4, length as u32);
+            assert!(dt::parse(&cut).is_err(), "{name} shortened to {length} bytes");
         }
     }
 }
 
 #[test]
 fn any_cell_replaced_by_any_awkward_number() {
-    for name in ["xl-gicv3", "dom0less-shared-memory", "board"] {
+    for name in ["dom0less-shared-memory", "board"] {
         let sound = tree(name);
         for at in (0..sound.len()).step_by(4) {
             for number in NUMBERS.into_iter().chain([sound.len() as u32]) {
@@ -87,9 +91,11 @@ fn thirty_thousand_mutants() {
     let seed = std::env::var("FATA_SEED").map_or(0xfa7a, |seed| seed.parse().expect("FATA_SEED is a number"));
     println!("FATA_SEED={seed}");
     let mut random = Random(seed);
-    let sound = trees();
+    // QEMU's are five times as long; what they add is seen in fewer.
+    let (long, short): (Vec<_>, Vec<_>) = trees().into_iter().partition(|(_, blob)| blob.len() > 2048);
     let (mut accepted, mut compared) = (0, 0);
     for _ in 0..30_000 {
+        let sound = if random.below(32) == 0 { &long } else { &short };
         let mut blob = sound[random.below(sound.len())].1.clone();
         for _ in 0..=random.below(4) {
             let at = random.below(blob.len().max(1));
