@@ -291,7 +291,8 @@ impl<'a> Tokens<'a> {
 }
 
 fn until_nul(bytes: &[u8]) -> Option<&[u8]> {
-    let length = bytes.iter().take(MAX_NAME + 1).position(|byte| *byte == 0)?;
+    let longest = bytes.get(..=MAX_NAME).unwrap_or(bytes);
+    let length = longest.iter().position(|byte| *byte == 0)?;
     bytes.get(..length)
 }
 
