@@ -132,12 +132,17 @@ fn session(options: &Options, lab: &Lab, image: &Image, progress: &Progress) -> 
 }
 
 impl Options {
+    fn xen(&self) -> Result<XenVersion> {
+        self.xen.parse().map_err(anyhow::Error::msg)
+    }
+
     fn image(&self, lab: &Lab, progress: &Progress) -> Result<Image> {
         if let Some((_, name)) = self.name.rsplit_once('/') {
             return Ok(Image { name: name.to_owned(), file: self.name.clone().into(), elf: None });
         }
         let mut request = BuildRequest::new(&self.name);
         request.features.extend(self.defmt.then(|| "defmt".to_owned()));
+        lab.fetch(&[self.xen()?], progress)?;
         let built = lab.build(&request, progress)?;
         Ok(Image { name: self.name.clone(), file: built.image, elf: Some(built.elf) })
     }
@@ -151,7 +156,7 @@ impl Options {
     ) -> Result<(Machine, Guest)> {
         let config = Config {
             name: format!("run-{}", image.name),
-            xen: self.xen.parse::<XenVersion>().map_err(anyhow::Error::msg)?,
+            xen: self.xen()?,
             gic: self.gic.parse::<Gic>().map_err(anyhow::Error::msg)?,
             qemu_args: self.qemu_args.clone(),
             gdb_port: self.gdb,

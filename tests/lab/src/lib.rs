@@ -15,6 +15,7 @@ mod doctor;
 mod dom0;
 mod dom0less;
 mod dtb;
+mod fetch;
 mod flatten;
 mod gdb;
 mod guest;
