@@ -1,6 +1,6 @@
 //! No Xen at all: on QEMU's board, with its device tree or with a broken one.
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use dtoolkit::Node as _;
 use dtoolkit::fdt::Fdt;
 use dtoolkit::model::DeviceTree;
@@ -95,12 +95,8 @@ fn survives(
         let before = pc.checked_sub(IMAGE + 4);
         before.is_some_and(|offset| symbols.names(offset).iter().any(|name| name.contains("power_off")))
     };
-    let stop = bare.stopped(at_rest, ctx.left()).with_context(|| format!("run {run}"))?;
-    let said = bare.serial.text();
-    if stop == Stop::PoweredOff && !said.contains("Fata: no Xen here") && !said.contains("*** Fata stops: ") {
-        bail!("run {run}: powered off without a word");
-    }
-    Ok(said)
+    bare.stopped(at_rest, ctx.left()).with_context(|| format!("run {run}"))?;
+    Ok(bare.serial.text())
 }
 
 /// Catches: trust in x0. It may be nothing, odd, point outside of memory, at registers, or at something else.

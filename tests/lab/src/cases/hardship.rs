@@ -1,6 +1,7 @@
 //! Xen, but less of it than usual: no `/hypervisor`, no serial port, dirty memory, odd addresses, broken trees.
 
-use std::fs;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt as _;
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -67,25 +68,43 @@ fn console_io(ctx: &Context<'_>, enhanced: Enhanced) -> Result<()> {
 /// and this Xen hands it out as it is (`bootscrub=0`).
 fn dirty_memory(ctx: &Context<'_>) -> Result<()> {
     const MIB: u32 = 512;
+    const PAGE: usize = 4096;
+    const DIRT: [u8; PAGE] = [0xa5; PAGE];
+    // In the middle of the free memory, and at no power of two, where the allocator keeps its books.
+    const UNUSED: u64 = 0x90_1000;
     let dirt = Folder::take(ctx.lab, &format!("{}-ram", ctx.folder_name()))?;
-    let file = dirt.file("ram");
-    fs::write(&file, vec![0xa5; (MIB as usize) << 20])?;
-    let backend = format!(
-        "memory-backend-file,id=dirty,mem-path={},size={MIB}M,share=off",
-        crate::qemu::option_value(&file)
-    );
+    let path = dirt.file("ram");
+    fs::write(&path, vec![DIRT[0]; (MIB as usize) << 20])?;
+    let name = crate::qemu::option_value(&path);
+    let backend = format!("memory-backend-file,id=dirty,mem-path={name},size={MIB}M,share=on");
     let config = Config {
         memory_mib: Some(MIB),
         qemu_args: ["-object", &backend, "-machine", "memory-backend=dirty"].map(str::to_owned).to_vec(),
         ..ctx.config(Spot::DOM0LESS)
     };
     let machine = ctx.dom0less(&config, &[ctx.domu(&Wish::args("greet=off"))])?;
-    fs::remove_file(&file)?;
     let guest = &machine.guests[0];
     ctx.prompt(guest)?;
     for command in ["mem", "tasks", "xen", "events"] {
         ctx.ask(guest, command)?;
     }
+    // That this shows anything: what the guest has not used of its 16 MiB is dirty still. It begins where the image's
+    // first page is found again, besides where QEMU loaded the file.
+    let memory = File::open(&path)?;
+    fs::remove_file(&path)?;
+    let image = fs::read(&ctx.built.image)?;
+    let page = |at: u64| -> Result<[u8; PAGE]> {
+        let mut page = [0; PAGE];
+        memory.read_exact_at(&mut page, at)?;
+        Ok(page)
+    };
+    let mut dirty = 0;
+    for at in (0..u64::from(MIB) << 20).step_by(PAGE) {
+        if page(at)?[..] == image[..PAGE] && page(at + UNUSED).is_ok_and(|later| later == DIRT) {
+            dirty += 1;
+        }
+    }
+    ensure!(dirty > 1, "the guest's memory was not dirty at all");
     guest.console.send("poweroff\r")?;
     ctx.end(guest, End::PowerOff)
 }

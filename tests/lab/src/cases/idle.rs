@@ -31,8 +31,14 @@ fn nothing_is_pending(ctx: &Context<'_>, spot: Spot) -> Result<()> {
     };
     let mut machine = ctx.dom0less(&config, &[ctx.domu(&Wish::default())])?;
     let guest = machine.guests[0].clone();
-    // With the greeting, so that timers have been set and have ended.
+    // The greeting sets timers. They must end; and that its three seconds pass shows that this clock can tell.
+    ctx.expect(&guest, "Fata Morgana")?;
+    let greeting = seconds(&mut machine)?;
     ctx.prompt(&guest)?;
+    ensure!(
+        seconds(&mut machine)? >= greeting + 2,
+        "the machine's clock does not show the seconds of the greeting"
+    );
     for _ in 0..3 {
         let start = seconds(&mut machine)?;
         // The first of these may fall into the last of the guest's work; and it may pass a second's end.

@@ -4,6 +4,7 @@
 //! and a folder of its own, `target/lab/runs/tests/NAME`, with QEMU's command line and all that was said.
 
 mod bare;
+mod clock;
 mod console;
 mod crash;
 mod dialogue;
@@ -12,6 +13,7 @@ mod greets;
 mod hardship;
 mod idle;
 mod memory;
+mod trees;
 
 use std::cell::Cell;
 use std::fmt;
@@ -46,6 +48,8 @@ pub fn all() -> Vec<Case> {
     memory::add(&mut cases);
     console::add(&mut cases);
     hardship::add(&mut cases);
+    trees::add(&mut cases);
+    clock::add(&mut cases);
     idle::add(&mut cases);
     bare::add(&mut cases);
     cases
