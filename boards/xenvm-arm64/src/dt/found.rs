@@ -115,14 +115,15 @@ impl<'a> Found<'a> {
             _ if !node.is_enabled() => {}
             (1, _) if node.string(Key::DeviceType) == b"memory" => self.memory(node, buses)?,
             (2, b"cpus") if node.base_name() == b"cpu" => self.info.cpus += 1,
+            // Of each the first counts, so that a node passed through to a guest takes nothing from it.
             _ => match Role::of(node) {
-                Some(Role::GicV2) => self.gic(node, buses, false)?,
-                Some(Role::GicV3) => self.gic(node, buses, true)?,
-                Some(Role::Timer) => self.timer(node)?,
-                Some(Role::Psci) => self.psci(node),
-                Some(Role::Xen) => self.hypervisor(node, buses)?,
+                Some(Role::GicV2) if self.info.gic.is_none() => self.gic(node, buses, false)?,
+                Some(Role::GicV3) if self.info.gic.is_none() => self.gic(node, buses, true)?,
+                Some(Role::Timer) if self.info.timer.is_none() => self.timer(node)?,
+                Some(Role::Psci) if self.info.psci.is_none() => self.psci(node),
+                Some(Role::Xen) if self.info.hypervisor.is_none() => self.hypervisor(node, buses)?,
                 Some(Role::Uart(kind)) => self.uart(node, buses, kind, is_stdout),
-                None => {}
+                _ => {}
             },
         }
         Ok(())
@@ -183,7 +184,7 @@ impl<'a> Found<'a> {
         if dist.size < least_dist || second.size < least_second || !is_device(&dist) || !is_device(&second) {
             return Err(absurd("its registers are too few, or lie where none can"));
         }
-        self.info.gic.get_or_insert(match is_v3 {
+        self.info.gic = Some(match is_v3 {
             true => Gic::V3 { dist, redist: second },
             false => Gic::V2 { dist, cpu: second },
         });
@@ -194,7 +195,7 @@ impl<'a> Found<'a> {
         // Secure, non-secure, virtual: `arm,arch_timer` binding.
         let why = "its third interrupt is not one of a GIC";
         let id = node.interrupt(2).ok_or(DtError::Absurd { node: "timer", why })?;
-        self.info.timer.get_or_insert(id);
+        self.info.timer = Some(id);
         Ok(())
     }
 
@@ -215,7 +216,7 @@ impl<'a> Found<'a> {
         if cut_short {
             self.remark("/hypervisor: more extended regions than are kept are not used");
         }
-        self.info.hypervisor.get_or_insert(Hypervisor { version, grants, extended, event });
+        self.info.hypervisor = Some(Hypervisor { version, grants, extended, event });
         Ok(())
     }
 

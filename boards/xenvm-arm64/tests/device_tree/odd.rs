@@ -3,7 +3,7 @@
 use super::tree;
 use dtoolkit::fdt::Fdt;
 use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
-use fata_boot::info::{BootInfo, IntId, Region};
+use fata_boot::info::{BootInfo, Gic, IntId, Region};
 use fata_xenvm_arm64::dt::{self, DtError};
 
 /// A tree of an `xl` guest with something done to it.
@@ -113,6 +113,20 @@ fn what_can_be_lived_without_is_remarked_upon() {
         }
     });
     assert!(remarked(&blob, "/chosen: the initrd is not in RAM; it is not used").initrd.is_none());
+}
+
+#[test]
+fn of_each_device_the_first_counts() {
+    let blob = edited(|tree| {
+        for (name, compatible) in [("x", "arm,gic-400\0"), ("y", "arm,armv8-timer\0"), ("z", "xen,xen\0")] {
+            let mut second = node(name);
+            second.add_property(property("compatible", compatible));
+            tree.root.add_child(second);
+        }
+    });
+    let info = dt::parse(&blob).unwrap();
+    assert_eq!((info.timer, info.hypervisor.unwrap().event), (Some(IntId(27)), IntId(31)));
+    assert!(matches!(info.gic, Some(Gic::V3 { .. })));
 }
 
 #[test]
