@@ -10,6 +10,9 @@ use crate::parts::XenVersion;
 /// QEMU's real-time clock, which Xen does not use: its first register is the machine's own time in seconds.
 const CLOCK: &str = "xp /1wx 0x9010000";
 
+/// What that clock shows when the machine is switched on: 2020 began.
+const SWITCHED_ON: u64 = 1_577_836_800;
+
 pub(super) fn add(cases: &mut Vec<Case>) {
     for gic in Gic::ALL {
         for xen in XenVersion::ALL {
@@ -26,17 +29,15 @@ pub(super) fn add(cases: &mut Vec<Case>) {
 fn nothing_is_pending(ctx: &Context<'_>, spot: Spot) -> Result<()> {
     let config = Config {
         icount: true,
-        qemu_args: ["-rtc", "clock=vm"].map(str::to_owned).to_vec(),
+        qemu_args: ["-rtc", "base=2020-01-01T00:00:00,clock=vm"].map(str::to_owned).to_vec(),
         ..ctx.config(spot)
     };
     let mut machine = ctx.dom0less(&config, &[ctx.domu(&Wish::default())])?;
     let guest = machine.guests[0].clone();
     // The greeting sets timers. They must end; and that its three seconds pass shows that this clock can tell.
-    ctx.expect(&guest, "Fata Morgana")?;
-    let greeting = seconds(&mut machine)?;
     ctx.prompt(&guest)?;
     ensure!(
-        seconds(&mut machine)? >= greeting + 2,
+        seconds(&mut machine)? >= SWITCHED_ON + 3,
         "the machine's clock does not show the seconds of the greeting"
     );
     for _ in 0..3 {
