@@ -18,5 +18,7 @@ fuzz_target!(|blob: &[u8]| {
     for (taken, free) in taken.flat_map(|taken| usable.iter().map(move |free| (taken, free))) {
         assert!(taken.end() <= free.base || free.end() <= taken.base);
     }
-    assert!(usable.iter().all(|free| info.memory.iter().any(|b| b.base <= free.base && free.end() <= b.end())));
+    assert!(
+        usable.iter().all(|free| info.memory.iter().any(|b| b.base <= free.base && free.end() <= b.end()))
+    );
 });
