@@ -21,8 +21,16 @@ vectors:
     stp     x0, x1, [sp]
     mov     x0, #kind
     b       report
-.elseif kind == 4                   // on SP_EL1: from entry.rs probing for Xen, or from the report itself
-    mrs     x0, esr_el1
+.elseif kind == 4                   // on SP_EL1: from entry.rs probing for Xen, or from the report itself;
+    msr     tpidr_el1, x0           // but Xen enters here for our own code too (exception_handler64 in its traps.c)
+    mrs     x0, spsr_el1
+    tbnz    x0, #0, 1f              // M[0]: on SP_EL1 indeed
+    mrs     x0, tpidr_el1
+    sub     sp, sp, #304
+    stp     x0, x1, [sp]
+    mov     x0, #0
+    b       report
+1:  mrs     x0, esr_el1
     lsr     x0, x0, #26
     cbnz    x0, give_up             // not EC 0, which an hvc without a hypervisor has
     mrs     x0, elr_el1
