@@ -60,6 +60,32 @@ ops! {
     HVM_OP, 1, hvm::GetParam;
 }
 
+/// An argument structure of a grant-table command, which takes an array of them.
+///
+/// # Safety
+///
+/// Command `CMD` of `GRANT_TABLE_OP` takes an array of exactly this structure and follows no address in it. What the
+/// frames and addresses named in it mean to Rust is up to whoever makes the call.
+pub unsafe trait GrantOp {
+    const CMD: usize;
+}
+
+macro_rules! grant_ops {
+    ($($cmd:literal, $of:ty;)*) => {$(
+        // SAFETY: as `xen/include/public/grant_table.h` says.
+        unsafe impl GrantOp for $of {
+            const CMD: usize = $cmd;
+        }
+    )*};
+}
+
+grant_ops! {
+    0, grant::MapGrantRef;
+    1, grant::UnmapGrantRef;
+    5, grant::Copy;
+    6, grant::QuerySize;
+}
+
 /// `xen/include/public/event_channel.h`.
 pub mod event {
     /// `EVTCHN_2L_NR_CHANNELS` on 64-bit architectures.
@@ -194,6 +220,71 @@ pub mod memory {
     }
 }
 
+/// `xen/include/public/grant_table.h`, version 1.
+pub mod grant {
+    /// `GNTTAB_NR_RESERVED_ENTRIES`: the toolstack's own, such as the console's and Xenstore's.
+    pub const RESERVED_ENTRIES: u32 = 8;
+
+    pub const GTF_PERMIT_ACCESS: u16 = 1;
+    pub const GTF_READONLY: u16 = 1 << 2;
+    pub const GTF_READING: u16 = 1 << 3;
+    pub const GTF_WRITING: u16 = 1 << 4;
+
+    pub const GNTMAP_HOST_MAP: u32 = 1 << 1;
+
+    #[repr(C)]
+    #[derive(Clone, Copy, Debug, Default)]
+    pub struct MapGrantRef {
+        pub host_addr: u64,
+        pub flags: u32,
+        pub gref: u32,
+        pub dom: u16,
+        pub status: i16,
+        pub handle: u32,
+        pub dev_bus_addr: u64,
+    }
+
+    #[repr(C)]
+    #[derive(Clone, Copy, Debug, Default)]
+    pub struct UnmapGrantRef {
+        pub host_addr: u64,
+        pub dev_bus_addr: u64,
+        pub handle: u32,
+        pub status: i16,
+    }
+
+    pub const COPY_SOURCE_GREF: u16 = 1 << 0;
+    pub const COPY_DEST_GREF: u16 = 1 << 1;
+
+    /// One end of a copy: a grant reference in the low half of `at`, or a frame.
+    #[repr(C)]
+    #[derive(Clone, Copy, Debug, Default)]
+    pub struct CopyEnd {
+        pub at: u64,
+        pub domid: u16,
+        pub offset: u16,
+    }
+
+    #[repr(C)]
+    #[derive(Clone, Copy, Debug, Default)]
+    pub struct Copy {
+        pub source: CopyEnd,
+        pub dest: CopyEnd,
+        pub len: u16,
+        pub flags: u16,
+        pub status: i16,
+    }
+
+    #[repr(C)]
+    #[derive(Clone, Copy, Debug, Default)]
+    pub struct QuerySize {
+        pub dom: u16,
+        pub nr_frames: u32,
+        pub max_nr_frames: u32,
+        pub status: i16,
+    }
+}
+
 /// `xen/include/public/vcpu.h`.
 pub mod vcpu {
     /// `VCPUOP_register_vcpu_info`, of [`RegisterVcpuInfo`].
@@ -244,6 +335,16 @@ const _: () = {
     assert!(size_of::<version::FeatureInfo>() == 8);
     assert!(size_of::<hvm::Param>() == 16);
     assert!(offset_of!(hvm::Param, value) == 8);
+    assert!(size_of::<grant::MapGrantRef>() == 32);
+    assert!(offset_of!(grant::MapGrantRef, status) == 18);
+    assert!(offset_of!(grant::MapGrantRef, handle) == 20);
+    assert!(size_of::<grant::UnmapGrantRef>() == 24);
+    assert!(offset_of!(grant::UnmapGrantRef, status) == 20);
+    assert!(size_of::<grant::CopyEnd>() == 16);
+    assert!(size_of::<grant::Copy>() == 40);
+    assert!(offset_of!(grant::Copy, status) == 36);
+    assert!(size_of::<grant::QuerySize>() == 16);
+    assert!(offset_of!(grant::QuerySize, status) == 12);
     assert!(size_of::<memory::AddToPhysmap>() == 24);
     assert!(offset_of!(memory::AddToPhysmap, idx) == 8);
     assert!(size_of::<vcpu::RegisterVcpuInfo>() == 16);

@@ -75,6 +75,30 @@ impl<M: SharedMem + ?Sized> SharedMem for Rc<M> {
     }
 }
 
+/// Implements [`SharedMem`] for a type with a `region`.
+macro_rules! shared_mem_of_region {
+    ($type:ident) => {
+        impl<P: $crate::platform::Platform> $crate::mem::SharedMem for $type<P> {
+            fn size(&self) -> usize {
+                self.region.size()
+            }
+            fn load(&self, offset: usize) -> u32 {
+                self.region.load(offset)
+            }
+            fn store(&self, offset: usize, value: u32) {
+                self.region.store(offset, value);
+            }
+            fn copy_in(&self, offset: usize, into: &mut [u8]) {
+                self.region.copy_in(offset, into);
+            }
+            fn copy_out(&self, offset: usize, from: &[u8]) {
+                self.region.copy_out(offset, from);
+            }
+        }
+    };
+}
+pub(crate) use shared_mem_of_region;
+
 /// A page that Xen or the toolstack set aside for this domain to share with a backend.
 pub struct SharedPage<P: Platform> {
     region: Region,
@@ -92,23 +116,7 @@ impl<P: Platform> SharedPage<P> {
     }
 }
 
-impl<P: Platform> SharedMem for SharedPage<P> {
-    fn size(&self) -> usize {
-        self.region.size()
-    }
-    fn load(&self, offset: usize) -> u32 {
-        self.region.load(offset)
-    }
-    fn store(&self, offset: usize, value: u32) {
-        self.region.store(offset, value);
-    }
-    fn copy_in(&self, offset: usize, into: &mut [u8]) {
-        self.region.copy_in(offset, into);
-    }
-    fn copy_out(&self, offset: usize, from: &[u8]) {
-        self.region.copy_out(offset, from);
-    }
-}
+shared_mem_of_region!(SharedPage);
 
 impl<P: Platform> fmt::Debug for SharedPage<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -21,7 +21,7 @@ pub struct Gfn(pub u64);
 ///
 /// The implementor vouches that
 /// - [`frame_of`](Self::frame_of) names the frame that backs the address it was given,
-/// - [`map_frame`](Self::map_frame), [`window`](Self::window), [`grant_entries`](Self::grant_entries) and
+/// - [`map_frame`](Self::map_frame), [`window_page`](Self::window_page), [`grant_entries`](Self::grant_entries) and
 ///   [`shared`](Self::shared) return memory that stays valid for as long as `self`, that is Normal
 ///   write-back inner-shareable (or the architecture's equal), and of which no part is ordinary Rust memory,
 /// - [`hypercall`](Self::hypercall) does what Xen's ABI says for that number and no more.
@@ -48,6 +48,14 @@ pub unsafe trait Platform: 'static {
     /// Reserves address space for `pages` consecutive pages of other domains; nothing is mapped there yet.
     /// `None` when it is exhausted.
     fn window(&self, pages: usize) -> Option<Window>;
+
+    /// Where the page of this number in a window is seen, once something is mapped there: one after the other,
+    /// unless the platform cannot have them so.
+    fn window_page(&self, window: &Window, index: usize) -> NonNull<u8> {
+        assert!(index < window.pages, "a page outside of its window");
+        // A window is not at the end of the address space.
+        NonNull::new(window.va.as_ptr().wrapping_add(index * PAGE_SIZE)).unwrap_or(window.va)
+    }
 
     /// Gives a window back. Every page in it must have been unmapped.
     fn release_window(&self, window: Window);

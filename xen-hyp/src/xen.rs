@@ -1,8 +1,9 @@
 //! One domain's view of its hypervisor.
 
-use crate::abi::Op;
+use crate::abi::{GrantOp, Op, nr};
 use crate::error::XenError;
 use crate::event::Events;
+use crate::grant::Grants;
 use crate::mem::SharedPage;
 use crate::platform::{Gfn, Platform};
 use alloc::rc::Rc;
@@ -34,12 +35,13 @@ pub struct Port(pub u32);
 pub struct Xen<P> {
     platform: P,
     pub(crate) events: Events,
+    pub(crate) grants: Grants,
 }
 
 impl<P: Platform> Xen<P> {
-    /// Takes charge of the machine's event channels.
+    /// Takes charge of the machine's event channels and grant table.
     pub fn new(platform: P) -> Rc<Self> {
-        Rc::new(Self { platform, events: Events::default() })
+        Rc::new(Self { platform, events: Events::default(), grants: Grants::default() })
     }
 
     /// The machine underneath.
@@ -58,6 +60,17 @@ impl<P: Platform> Xen<P> {
         const { assert!(size_of::<T>() > 0) };
         // SAFETY: `T: Op` says that this call takes the address of a `T`; `arg` is one and outlives the call.
         unsafe { self.call(T::NR, [T::CMD, (&raw mut *arg).expose_provenance(), 0, 0, 0]) }
+    }
+
+    /// Performs a grant-table command for each of `args`; what became of each is in its status.
+    ///
+    /// # Safety
+    ///
+    /// Frames and addresses in `args` must be such that Rust does not mind what the command does to them.
+    pub(crate) unsafe fn grant_op<T: GrantOp>(&self, args: &mut [T]) -> Result<(), XenError> {
+        let address = args.as_mut_ptr().expose_provenance();
+        // SAFETY: `T: GrantOp` says that the command takes an array of `T`; the caller vouches for the rest.
+        unsafe { self.call(nr::GRANT_TABLE_OP, [T::CMD, address, args.len(), 0, 0]) }.map(|_| ())
     }
 
     /// Traps to the hypervisor.

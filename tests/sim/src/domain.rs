@@ -1,5 +1,6 @@
 //! Domains, and the machine a guest sees.
 
+use crate::grants::{Maptrack, Uses};
 use crate::page::Page;
 use crate::world::World;
 use std::cell::{Cell, RefCell};
@@ -8,12 +9,14 @@ use std::ptr::NonNull;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use xen_hyp::platform::{GrantEntry, Shared, VcpuInfo, WallClock, Window};
-use xen_hyp::{DomId, Gfn, HvmParam, Platform, Port, SharedMem};
+use xen_hyp::{DomId, Gfn, HvmParam, PAGE_SIZE, Platform, Port, SharedMem};
 
 /// Frame of the console ring; any that is not RAM would do.
 const CONSOLE_FRAME: u64 = 0x39000;
-/// Entries of the grant table: sixteen frames.
-const GRANT_ENTRIES: usize = 8192;
+/// Entries in a frame of the grant table.
+const GRANTS_A_FRAME: usize = PAGE_SIZE / size_of::<GrantEntry>();
+/// Guest addresses from here on are for pages of other domains.
+const WINDOWS: u64 = 1 << 40;
 
 /// How the toolstack sets up a guest.
 #[derive(Clone, Debug)]
@@ -28,11 +31,26 @@ pub struct Setup {
     pub console_index: u32,
     /// Whether Xen lets the guest use its own console, as one that it made itself.
     pub console_io: bool,
+    /// `max_grant_frames`: how far the grant table may grow.
+    pub grant_frames: usize,
+    /// Whether the guest's memory is above 16 TiB.
+    pub high_memory: bool,
+    /// Whether there is address space for other domains' pages.
+    pub windows: bool,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { console: true, console_late: false, connection: 0, console_index: 0, console_io: false }
+        Self {
+            console: true,
+            console_late: false,
+            connection: 0,
+            console_index: 0,
+            console_io: false,
+            grant_frames: 64,
+            high_memory: false,
+            windows: true,
+        }
     }
 }
 
@@ -77,6 +95,14 @@ pub struct Domain {
     pub(crate) params: RefCell<BTreeMap<u32, u64>>,
     frames: RefCell<BTreeMap<u64, Rc<Page>>>,
     grants: Vec<GrantEntry>,
+    /// Frames of the table that the guest has asked for.
+    grant_frames: Cell<usize>,
+    pub(crate) active: RefCell<BTreeMap<u32, Uses>>,
+    pub(crate) maptrack: RefCell<Maptrack>,
+    /// Where the pages are that the guest has named by their frames. Our addresses do not fit an entry's 32 bits.
+    named: RefCell<BTreeMap<u64, usize>>,
+    windows: Cell<u64>,
+    pub(crate) open_windows: Cell<usize>,
     pub(crate) console_output: RefCell<Vec<u8>>,
     pub(crate) console_input: RefCell<VecDeque<u8>>,
     pub(crate) shutdowns: RefCell<Vec<u32>>,
@@ -91,7 +117,13 @@ impl Domain {
             ports: RefCell::default(),
             params: RefCell::default(),
             frames: RefCell::default(),
-            grants: (0..GRANT_ENTRIES).map(|_| GrantEntry::default()).collect(),
+            grants: (0..setup.grant_frames * GRANTS_A_FRAME).map(|_| GrantEntry::default()).collect(),
+            grant_frames: Cell::new(0),
+            active: RefCell::default(),
+            maptrack: RefCell::default(),
+            named: RefCell::default(),
+            windows: Cell::new(WINDOWS),
+            open_windows: Cell::new(0),
             console_output: RefCell::default(),
             console_input: RefCell::default(),
             shutdowns: RefCell::default(),
@@ -150,6 +182,16 @@ impl Domain {
         self.params.borrow().get(&(param as u32)).copied().unwrap_or(0)
     }
 
+    /// The whole grant table.
+    pub(crate) fn grants(&self) -> &[GrantEntry] {
+        &self.grants
+    }
+
+    /// The address of a page that the guest named by this frame; 0 if it did not.
+    pub(crate) fn address_of(&self, frame: u64) -> usize {
+        self.named.borrow().get(&frame).copied().unwrap_or(0)
+    }
+
     /// The page of the console ring, as its backend sees it.
     pub fn console_page(&self) -> Rc<Page> {
         self.frames.borrow()[&CONSOLE_FRAME].clone()
@@ -192,22 +234,45 @@ unsafe impl Platform for SimCpu {
     }
 
     fn frame_of(&self, va: NonNull<u8>) -> Gfn {
-        Gfn(va.as_ptr().expose_provenance() as u64 >> 12)
+        let address = va.as_ptr().expose_provenance() & !(PAGE_SIZE - 1);
+        let high = u64::from(self.domain.setup.high_memory) << 32;
+        let frame = (address as u64 >> 12) & u64::from(u32::MAX) | high;
+        self.domain.named.borrow_mut().insert(frame, address);
+        Gfn(frame)
     }
 
     fn map_frame(&self, frame: Gfn) -> Option<NonNull<u8>> {
         self.domain.frames.borrow().get(&frame.0).map(|page| page.base())
     }
 
-    fn grant_entries(&self, _at_least: usize) -> &[GrantEntry] {
-        &self.domain.grants
+    fn grant_entries(&self, at_least: usize) -> &[GrantEntry] {
+        let domain = &self.domain;
+        let wanted = at_least.div_ceil(GRANTS_A_FRAME).min(domain.setup.grant_frames);
+        domain.grant_frames.set(domain.grant_frames.get().max(wanted));
+        &domain.grants[..domain.grant_frames.get() * GRANTS_A_FRAME]
     }
 
-    fn window(&self, _pages: usize) -> Option<Window> {
-        None
+    fn window(&self, pages: usize) -> Option<Window> {
+        if !self.domain.setup.windows || pages == 0 {
+            return None;
+        }
+        let host_addr = self.domain.windows.get();
+        self.domain.windows.set(host_addr + (pages * PAGE_SIZE) as u64);
+        self.domain.open_windows.set(self.domain.open_windows.get() + 1);
+        Some(Window { va: NonNull::dangling(), host_addr, pages })
     }
 
-    fn release_window(&self, _window: Window) {}
+    fn window_page(&self, window: &Window, index: usize) -> NonNull<u8> {
+        let at = window.host_addr + (index * PAGE_SIZE) as u64;
+        self.domain.mapped_at(at).expect("a page that is mapped")
+    }
+
+    fn release_window(&self, window: Window) {
+        let pages = 0..window.pages as u64;
+        let left = pages.filter(|n| self.domain.mapped_at(window.host_addr + n * PAGE_SIZE as u64).is_some());
+        assert_eq!(left.count(), 0, "pages left in a window that is given back");
+        self.domain.open_windows.set(self.domain.open_windows.get() - 1);
+    }
 
     fn shared(&self) -> Option<Shared<'_>> {
         let Words { vcpu, pending, mask, wall } = &self.domain.words;

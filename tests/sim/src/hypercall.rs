@@ -3,8 +3,8 @@
 use crate::domain::{Domain, End};
 use crate::world::World;
 use std::ptr::{with_exposed_provenance, with_exposed_provenance_mut};
-use xen_hyp::abi::{self, Op, event, hvm, nr, sched, version};
-use xen_hyp::{DomId, Features, Port, XenError};
+use xen_hyp::abi::{self, GrantOp, Op, event, grant, hvm, nr, sched, version};
+use xen_hyp::{DomId, Features, GrantRef, PAGE_SIZE, Port, XenError};
 
 type Result = core::result::Result<usize, XenError>;
 
@@ -47,6 +47,8 @@ unsafe fn perform(world: &World, domain: &Domain, nr: usize, args: [usize; 5]) -
         nr::CONSOLE_IO => unsafe { console_io(domain, cmd, arg, address) },
         // SAFETY: as above.
         nr::HVM_OP => unsafe { hvm_op(domain, cmd, arg) },
+        // SAFETY: as above; here `address` is how many arguments there are at `arg`.
+        nr::GRANT_TABLE_OP => unsafe { grant_table_op(world, domain, cmd, arg, address) },
         // SAFETY: as above.
         nr::SCHED_OP => unsafe { sched_op(world, domain, cmd, arg) },
         nr::MEMORY_OP | nr::VCPU_OP => Ok(0),
@@ -59,7 +61,7 @@ unsafe fn perform(world: &World, domain: &Domain, nr: usize, args: [usize; 5]) -
 /// # Safety
 ///
 /// `address` must be that of a `T` that is valid for reads and writes.
-unsafe fn with<T: Op + Copy>(address: usize, change: impl FnOnce(&mut T) -> Result) -> Result {
+unsafe fn with<T: Copy>(address: usize, change: impl FnOnce(&mut T) -> Result) -> Result {
     let at = with_exposed_provenance_mut::<T>(address);
     // SAFETY: the caller vouches for it.
     let mut arg = unsafe { at.read() };
@@ -121,6 +123,69 @@ unsafe fn event_channel_op(world: &World, domain: &Domain, cmd: usize, arg: usiz
         },
         _ => Err(XenError::ENOSYS),
     }
+}
+
+/// # Safety
+///
+/// As for [`dispatch`].
+unsafe fn grant_table_op(world: &World, domain: &Domain, cmd: usize, arg: usize, count: usize) -> Result {
+    let code = |result: core::result::Result<(), i16>| result.err().unwrap_or(0);
+    for n in 0..count {
+        match cmd {
+            // SAFETY: an array of this command's argument, as is the case in each arm.
+            grant::MapGrantRef::CMD => unsafe {
+                with(arg + n * size_of::<grant::MapGrantRef>(), |op: &mut grant::MapGrantRef| {
+                    let mapped = world.map_for(domain, DomId(op.dom), GrantRef(op.gref), op.host_addr);
+                    op.handle = mapped.unwrap_or(u32::MAX);
+                    op.status = code(mapped.map(|_| ()));
+                    Ok(0)
+                })
+            },
+            // SAFETY: as above.
+            grant::UnmapGrantRef::CMD => unsafe {
+                with(arg + n * size_of::<grant::UnmapGrantRef>(), |op: &mut grant::UnmapGrantRef| {
+                    op.status = code(world.unmap_for(domain, op.handle, op.host_addr));
+                    Ok(0)
+                })
+            },
+            grant::Copy::CMD => {
+                let copy = |op: &mut grant::Copy| {
+                    // SAFETY: the caller's contract: its end of the copy is its own memory.
+                    op.status = code(unsafe { grant_copy(world, domain, op) });
+                    Ok(0)
+                };
+                // SAFETY: as above.
+                unsafe { with(arg + n * size_of::<grant::Copy>(), copy) }
+            }
+            // SAFETY: as above.
+            grant::QuerySize::CMD => unsafe {
+                with(arg + n * size_of::<grant::QuerySize>(), |op: &mut grant::QuerySize| {
+                    op.max_nr_frames = domain.setup.grant_frames as u32;
+                    op.status = 0;
+                    Ok(0)
+                })
+            },
+            _ => return Err(XenError::ENOSYS),
+        }?;
+    }
+    Ok(0)
+}
+
+/// # Safety
+///
+/// The end of the copy that is no grant is memory of `domain`, valid for what the copy does to it.
+unsafe fn grant_copy(world: &World, domain: &Domain, op: &grant::Copy) -> core::result::Result<(), i16> {
+    let out = op.flags == grant::COPY_SOURCE_GREF;
+    let (theirs, ours) = if out { (op.source, op.dest) } else { (op.dest, op.source) };
+    let page = domain.address_of(ours.at);
+    let whole = usize::from(ours.offset) + usize::from(op.len) <= PAGE_SIZE;
+    if page == 0 || !whole || ours.domid != abi::DOMID_SELF {
+        return Err(-9);
+    }
+    let address = with_exposed_provenance_mut(page + usize::from(ours.offset));
+    let peer = (DomId(theirs.domid), GrantRef(theirs.at as u32), usize::from(theirs.offset));
+    // SAFETY: the caller vouches for it.
+    unsafe { world.copy_grant(domain, peer, address, op.len.into(), out) }
 }
 
 /// # Safety

@@ -8,6 +8,7 @@
 
 mod domain;
 mod events;
+mod grants;
 mod hypercall;
 mod page;
 mod rng;
@@ -16,6 +17,7 @@ mod world;
 mod xenconsoled;
 
 pub use domain::{Domain, Setup, SimCpu};
+pub use grants::MappedPage;
 pub use page::Page;
 pub use rng::Rng;
 pub use tasks::Tasks;

@@ -148,6 +148,9 @@ impl World {
             let left: Vec<(&u32, End)> =
                 ports.iter().filter(|(_, p)| p.own).map(|(n, p)| (n, p.end)).collect();
             assert!(left.is_empty(), "{} left ports open: {left:?}", domain.id);
+            assert_eq!(domain.granted(), [], "{} left grants", domain.id);
+            assert_eq!(domain.mapped(), 0, "{} left pages of others mapped", domain.id);
+            assert_eq!(domain.open_windows.get(), 0, "{} left windows", domain.id);
         }
     }
 
