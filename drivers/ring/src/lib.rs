@@ -7,8 +7,10 @@
 #![forbid(unsafe_code)]
 
 mod byte;
+mod message;
 
 pub use byte::{ByteRing, Consumer, Producer};
+pub use message::{Back, Front, Message, slots};
 
 use core::fmt;
 
