@@ -13,6 +13,7 @@ use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::fmt;
+use core::ops::Range;
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
 
@@ -312,9 +313,11 @@ impl<P: Platform> Granted<P> {
         GrantRef(self.first)
     }
 
-    /// Passes each page's reference to `each`, in their order.
-    pub fn each_ref(&self, mut each: impl FnMut(GrantRef)) {
-        chain(&self.xen.grants.next.borrow(), self.first).for_each(|at| each(GrantRef(at)));
+    /// Passes the references of these pages to `each`, in their order.
+    pub fn each_ref(&self, pages: Range<usize>, mut each: impl FnMut(GrantRef)) {
+        let next = self.xen.grants.next.borrow();
+        let these = chain(&next, self.first).skip(pages.start).take(pages.len());
+        these.for_each(|at| each(GrantRef(at)));
     }
 
     /// How many pages they are.

@@ -28,6 +28,15 @@ impl Pages {
         Some(Self { base: NonNull::new(base)?, count })
     }
 
+    /// No page at all: what is left where pages were lost.
+    pub const fn none() -> Self {
+        const NOWHERE: NonNull<u8> = match NonNull::new(core::ptr::without_provenance_mut(PAGE_SIZE)) {
+            Some(nowhere) => nowhere,
+            None => panic!("a page's size is not zero"),
+        };
+        Self { base: NOWHERE, count: 0 }
+    }
+
     /// How many they are.
     pub fn count(&self) -> usize {
         self.count
@@ -60,7 +69,9 @@ impl DerefMut for Pages {
 
 impl Drop for Pages {
     fn drop(&mut self) {
-        if let Some(layout) = layout(self.count) {
+        if let Some(layout) = layout(self.count)
+            && self.count > 0
+        {
             // SAFETY: allocated in `new` with the same layout; nobody else reaches them.
             unsafe { dealloc(self.base.as_ptr(), layout) }
         }
@@ -85,6 +96,7 @@ mod tests {
         assert!(pages.iter().all(|&b| b == 0));
         pages[3 * PAGE_SIZE - 1] = 7;
         assert_eq!(pages.iter().map(|&b| u32::from(b)).sum::<u32>(), 7);
+        assert_eq!(Pages::none().len(), 0);
         assert!(Pages::new(0).is_none());
         assert!(Pages::new(usize::MAX).is_none());
     }

@@ -10,7 +10,7 @@ use xen_hyp::{
 
 fn refs<P: Platform>(granted: &Granted<P>) -> Vec<GrantRef> {
     let mut refs = Vec::new();
-    granted.each_ref(|gref| refs.push(gref));
+    granted.each_ref(0..granted.count(), |gref| refs.push(gref));
     refs
 }
 

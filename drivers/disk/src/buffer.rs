@@ -28,6 +28,11 @@ impl Buffer {
         Ok(Self { pages, bytes })
     }
 
+    /// No bytes at all: what comes back if a device does not let go of the pages it was lent.
+    pub const fn lost() -> Self {
+        Self { pages: Pages::none(), bytes: 0 }
+    }
+
     /// Its pages, and how many of their bytes count.
     pub fn into_pages(self) -> (Pages, usize) {
         (self.pages, self.bytes)

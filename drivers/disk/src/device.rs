@@ -76,7 +76,8 @@ impl core::error::Error for Error {}
 pub struct Failed {
     /// Why.
     pub error: Error,
-    /// What came of it is undefined after a failed read.
+    /// What came of it is undefined after a failed read. Empty if the device does not let go of its pages, which is
+    /// [`Error::Corrupt`].
     pub buffer: Buffer,
 }
 
