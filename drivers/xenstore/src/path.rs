@@ -1,0 +1,80 @@
+//! Paths, as `docs/misc/xenstore.txt` has them.
+
+use crate::error::Error;
+
+/// `XENSTORE_ABS_PATH_MAX`.
+const ABSOLUTE_MAX: usize = 3072;
+/// `XENSTORE_REL_PATH_MAX`.
+const RELATIVE_MAX: usize = 2048;
+
+/// Checks a path of a node before the server does, since what is in it decides how the message is read.
+pub(crate) fn check(path: &str) -> Result<(), Error> {
+    if path.starts_with('@') {
+        return Err(Error::BadPath);
+    }
+    check_special(path)
+}
+
+/// The same where one of the special watches would do, too: `@introduceDomain`, `@releaseDomain`.
+pub(crate) fn check_special(path: &str) -> Result<(), Error> {
+    if path.len() > if path.starts_with(['/', '@']) { ABSOLUTE_MAX } else { RELATIVE_MAX } {
+        return Err(Error::PathTooLong);
+    }
+    let fits = path == "/" || (!path.is_empty() && !path.ends_with('/') && !path.contains("//"));
+    if fits && path.bytes().all(is_allowed) { Ok(()) } else { Err(Error::BadPath) }
+}
+
+fn is_allowed(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'/' | b'_' | b'@')
+}
+
+/// How many levels `path` is below `above`, if it is that or below it.
+pub(crate) fn levels_below(path: &str, above: &str) -> Option<usize> {
+    let rest = path.strip_prefix(above)?;
+    match rest.as_bytes().first() {
+        None => Some(0),
+        Some(b'/') => Some(rest.matches('/').count()),
+        Some(_) if above == "/" => Some(rest.matches('/').count() + 1),
+        Some(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_checked() {
+        for path in ["/", "/local/domain/0", "device/vbd/51712", "a", "@", "/A-b_c@d", "data"] {
+            assert_eq!(check_special(path), Ok(()), "{path}");
+        }
+        for path in ["", "//", "/a/", "a/", "/a//b", "a b", "/a.b", "a\0b", "ä", "a\n", "/a:b"] {
+            assert_eq!(check(path), Err(Error::BadPath), "{path}");
+        }
+        assert_eq!(check("@releaseDomain"), Err(Error::BadPath));
+        assert_eq!(check_special("@releaseDomain/3"), Ok(()));
+        for (start, max) in [("/", 3072), ("a", 2048)] {
+            let longest = start.to_string() + &"x".repeat(max - 1);
+            assert_eq!(check(&longest), Ok(()));
+            assert_eq!(check(&(longest + "x")), Err(Error::PathTooLong));
+        }
+    }
+
+    #[test]
+    fn levels_are_counted() {
+        for (path, above, levels) in [
+            ("/a", "/a", Some(0)),
+            ("/a/b", "/a", Some(1)),
+            ("/a/b/c", "/a", Some(2)),
+            ("/ab", "/a", None),
+            ("/", "/", Some(0)),
+            ("/a", "/", Some(1)),
+            ("/a/b", "/", Some(2)),
+            ("/", "/a", None),
+            ("x/y", "x", Some(1)),
+            ("@releaseDomain/7", "@releaseDomain", Some(1)),
+        ] {
+            assert_eq!(levels_below(path, above), levels, "{path} {above}");
+        }
+    }
+}
