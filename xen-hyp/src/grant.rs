@@ -48,6 +48,8 @@ pub enum GrantError {
     Withheld(DomId),
     /// The page lies beyond what version 1 of the table can name: above 16 TiB.
     TooHigh,
+    /// There is no page to grant.
+    Nothing,
     /// There is no address space to map it in.
     NoWindow,
     /// Xen refused this page, with this status (`GNTST_*`, `xen/include/public/grant_table.h`).
@@ -62,6 +64,7 @@ impl fmt::Display for GrantError {
             Self::TableFull => f.write_str("the grant table is full"),
             Self::Withheld(dom) => write!(f, "{dom} does not let go of pages it was lent"),
             Self::TooHigh => f.write_str("the page is above 16 TiB"),
+            Self::Nothing => f.write_str("there is no page to grant"),
             Self::NoWindow => f.write_str("no address space for another domain's pages"),
             Self::Status(status) => match status_name(*status) {
                 Some(name) => write!(f, "Xen refused the grant: {name}"),
@@ -218,6 +221,9 @@ impl Pages {
 /// Writes the entries for `pages`, and gives the first.
 fn lend<P: Platform>(xen: &Xen<P>, pages: &Pages, peer: DomId, access: Access) -> Result<u32, GrantError> {
     let (platform, grants) = (xen.platform(), &xen.grants);
+    if pages.count() == 0 {
+        return Err(GrantError::Nothing);
+    }
     if grants.kept_pages.get() > 0 {
         xen.reclaim_grants();
         if grants.kept_by(peer) >= KEPT_MAX {

@@ -130,6 +130,8 @@ fn memory_that_an_entry_cannot_name_is_refused_without_a_trace() {
     let xen = world.guest_with(Setup { high_memory: true, ..Setup::default() });
     let refused = Pages::new(2).unwrap().grant(&xen, DomId::DOM0, Access::Write).unwrap_err();
     assert_eq!((refused.error, refused.pages.count()), (GrantError::TooHigh, 2));
+    let nothing = Pages::none().grant(&xen, DomId::DOM0, Access::Write).unwrap_err();
+    assert_eq!(nothing.error, GrantError::Nothing);
     assert_eq!(xen.grant_totals().lent, 0);
     world.assert_cleaned_up();
 }

@@ -38,6 +38,11 @@ impl Buffer {
         (self.pages, self.bytes)
     }
 
+    /// Zeroes what its last page has beyond its end, so that lending it shows nothing else.
+    pub fn clear_tail(&mut self) {
+        self.pages[self.bytes..].fill(0);
+    }
+
     /// Its length in sectors of [`SECTOR`] bytes.
     pub fn sectors(&self) -> u64 {
         (self.bytes / SECTOR) as u64

@@ -76,7 +76,7 @@ impl<P: Platform> Device<P, Initialising> {
     /// [`State::Initialised`], or [`State::Connected`] for a device whose backend expects that (net).
     pub async fn initialise(
         self,
-        nodes: &[(&str, String)],
+        nodes: &[(String, String)],
         state: State,
     ) -> Result<Device<P, Initialised>, Error> {
         self.half.write(nodes, state).await?;
@@ -117,11 +117,6 @@ impl<P: Platform> Device<P, Connected> {
             _ => Ok(Change::Ended),
         }
     }
-
-    /// Closes our half, and waits until the backend has let go of what we shared with it, or is no more.
-    pub async fn close(mut self) -> Result<(), Error> {
-        self.half.close().await
-    }
 }
 
 impl<P: Platform, S> Device<P, S> {
@@ -148,6 +143,22 @@ impl<P: Platform, S> Device<P, S> {
     /// The text in a node of the backend's directory, if there is any.
     pub async fn text(&self, name: &str) -> Result<Option<String>, Error> {
         readable(self.half.store.read_string(&format!("{}/{name}", self.half.backend)).await)
+    }
+
+    /// Closes our half, and waits until the backend has let go of what we shared with it, or is no more.
+    pub async fn close(&mut self) -> Result<(), Error> {
+        self.half.close().await
+    }
+
+    /// Waits until a device that we closed has been pulled, even if another is in its place by then.
+    pub async fn pulled(self) -> Result<(), Error> {
+        let path = format!("{}/state", self.half.path);
+        let mut ours = self.half.store.watch(&path)?;
+        // The toolstack begins a new one with another state.
+        while state(&self.half.store, &path).await? == State::Closed {
+            ours.changed().await?;
+        }
+        Ok(())
     }
 
     /// The number in a node of our own directory, such as `trusted`, which the toolstack writes.
@@ -232,7 +243,7 @@ impl<P: Platform> Half<P> {
     }
 
     /// Writes nodes of our half, if it is there, and its state, all at once.
-    async fn write(&self, nodes: &[(&str, String)], state: State) -> Result<(), Error> {
+    async fn write(&self, nodes: &[(String, String)], state: State) -> Result<(), Error> {
         let state_path = format!("{}/state", self.path);
         let written = self.store.transaction(async |tx| {
             // A directory that the toolstack has removed must not come back as ours.

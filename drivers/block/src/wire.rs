@@ -1,0 +1,122 @@
+//! Requests and responses as they lie in the ring (`xen/include/public/io/blkif.h`, layout of 64-bit ABIs).
+
+use core::mem::offset_of;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+/// Sectors of 512 bytes, the unit of all numbers here, in a page.
+pub(crate) const PAGE_SECTORS: u64 = 8;
+/// `BLKIF_MAX_SEGMENTS_PER_REQUEST`.
+pub(crate) const DIRECT_SEGMENTS: usize = 11;
+/// `PAGE_SIZE / sizeof(struct blkif_request_segment)`.
+pub(crate) const SEGMENTS_A_PAGE: usize = 4096 / size_of::<Segment>();
+/// `BLKIF_MAX_INDIRECT_PAGES_PER_REQUEST`.
+pub(crate) const INDIRECT_PAGES: usize = 8;
+/// What a slot of the ring takes: the longest request.
+pub(crate) const SLOT_BYTES: usize = size_of::<Direct>();
+
+/// `BLKIF_OP_*`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Op {
+    Read = 0,
+    Write = 1,
+    WriteBarrier = 2,
+    Flush = 3,
+    Discard = 5,
+    Indirect = 6,
+}
+
+/// `BLKIF_DISCARD_SECURE`.
+pub(crate) const DISCARD_SECURE: u8 = 1;
+
+/// `struct blkif_request_segment`.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+pub(crate) struct Segment {
+    pub(crate) gref: u32,
+    /// First and last sector in the page, both inclusive.
+    pub(crate) first: u8,
+    pub(crate) last: u8,
+    pub(crate) pad: u16,
+}
+
+/// `struct blkif_request`.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+pub(crate) struct Direct {
+    pub(crate) operation: u8,
+    pub(crate) nr_segments: u8,
+    pub(crate) handle: u16,
+    pub(crate) pad: u32,
+    pub(crate) id: u64,
+    pub(crate) sector: u64,
+    pub(crate) segments: [Segment; DIRECT_SEGMENTS],
+}
+
+impl Direct {
+    /// The bytes that count.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        let used = offset_of!(Self, segments) + usize::from(self.nr_segments) * size_of::<Segment>();
+        &self.as_bytes()[..used]
+    }
+}
+
+/// `struct blkif_request_discard`.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+pub(crate) struct Discard {
+    pub(crate) operation: u8,
+    pub(crate) flag: u8,
+    pub(crate) handle: u16,
+    pub(crate) pad: u32,
+    pub(crate) id: u64,
+    pub(crate) sector: u64,
+    pub(crate) sectors: u64,
+}
+
+/// `struct blkif_request_indirect`.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+pub(crate) struct Indirect {
+    pub(crate) operation: u8,
+    pub(crate) indirect_op: u8,
+    pub(crate) nr_segments: u16,
+    pub(crate) pad: u32,
+    pub(crate) id: u64,
+    pub(crate) sector: u64,
+    pub(crate) handle: u16,
+    pub(crate) pad2: u16,
+    pub(crate) grefs: [u32; INDIRECT_PAGES],
+    pub(crate) pad3: u32,
+}
+
+/// `struct blkif_response`.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+pub(crate) struct Response {
+    pub(crate) id: u64,
+    pub(crate) operation: u8,
+    pub(crate) pad: u8,
+    pub(crate) status: i16,
+    pub(crate) pad2: u32,
+}
+
+/// `BLKIF_RSP_OKAY`.
+pub(crate) const OKAY: i16 = 0;
+/// `BLKIF_RSP_EOPNOTSUPP`.
+pub(crate) const EOPNOTSUPP: i16 = -2;
+
+const _: () = {
+    assert!(size_of::<Segment>() == 8);
+    assert!(size_of::<Direct>() == 112);
+    assert!(offset_of!(Direct, id) == 8);
+    assert!(offset_of!(Direct, sector) == 16);
+    assert!(offset_of!(Direct, segments) == 24);
+    assert!(size_of::<Discard>() == 32);
+    assert!(offset_of!(Discard, sectors) == 24);
+    assert!(size_of::<Indirect>() == 64);
+    assert!(offset_of!(Indirect, handle) == 24);
+    assert!(offset_of!(Indirect, grefs) == 28);
+    assert!(size_of::<Response>() == 16);
+    assert!(offset_of!(Response, status) == 10);
+};
