@@ -18,18 +18,31 @@ use xen_hyp::platform::{Gfn, GrantEntry, PAGE_SIZE, Platform, Shared, VcpuInfo, 
 /// Address space for other domains' pages is mapped in blocks of this size, which cost no further table.
 const BLOCK: u64 = 2 << 20;
 const ENTRIES_PER_FRAME: usize = PAGE_SIZE / size_of::<GrantEntry>();
+/// How long an interrupt that has been raised may take to arrive.
+const PATIENCE_NS: u64 = 100_000_000;
 
 /// Why the machine cannot be brought up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ArmError {
     /// The final map could not be built.
     Map(MapError),
+    /// An interrupt that was raised did not arrive: it has another number than the device tree says, or the
+    /// interrupt controller is elsewhere. A machine that waits for it never wakes.
+    Silent {
+        /// What raised it.
+        source: &'static str,
+        /// The number the device tree gives it.
+        id: u32,
+    },
 }
 
 impl fmt::Display for ArmError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Map(e) => write!(f, "the final memory map cannot be built: {e:?}"),
+            Self::Silent { source, id } => {
+                write!(f, "interrupt {id}, {source} by the device tree, does not arrive")
+            }
         }
     }
 }
@@ -38,6 +51,7 @@ impl fmt::Display for ArmError {
 pub struct ArmCpu {
     tables: RefCell<Tables>,
     gic: Option<Gic>,
+    event_irq: Option<IntId>,
     timer_irq: Option<IntId>,
     uart_irq: Option<IntId>,
     uart_fired: Cell<bool>,
@@ -92,6 +106,7 @@ impl ArmCpu {
         Ok(Self {
             tables: RefCell::new(tables),
             gic,
+            event_irq: event,
             timer_irq: info.timer,
             uart_irq,
             uart_fired: Cell::new(false),
@@ -108,10 +123,38 @@ impl ArmCpu {
         })
     }
 
-    /// Asks Xen for the shared info page and the vCPU's own part of it. Without them there are no events.
-    pub fn share_with_xen(&mut self) {
+    /// Asks Xen for the shared info page and the vCPU's own part of it, without which there are no events, and
+    /// sees each interrupt arrive that the run loop will wait for.
+    pub fn share_with_xen(&mut self) -> Result<(), ArmError> {
+        if let (true, Some(id)) = (self.share(), self.event_irq) {
+            self.see("the event upcall", id)?;
+        }
+        if let Some(id) = self.timer_irq {
+            timer::set(Some(0));
+            self.see("the virtual timer", id)?;
+        }
+        Ok(())
+    }
+
+    /// Takes interrupts until `wanted`, which has been raised, was among them.
+    fn see(&self, source: &'static str, wanted: IntId) -> Result<(), ArmError> {
+        let Some(gic) = &self.gic else { return Ok(()) };
+        let limit_ns = timer::now_ns() + PATIENCE_NS;
+        loop {
+            // The time first: whoever kept us from running for that long may have kept the interrupt, too.
+            let late = timer::now_ns() >= limit_ns;
+            match self.take_interrupt(gic) {
+                Some((id, _)) if id == wanted => return Ok(()),
+                _ if late => return Err(ArmError::Silent { source, id: wanted.0 }),
+                _ => {}
+            }
+        }
+    }
+
+    /// Gives whether Xen has raised an event.
+    fn share(&mut self) -> bool {
         if add_to_physmap(memory::SPACE_SHARED_INFO, 0, image::shared_info()) != 0 {
-            return;
+            return false;
         }
         // SAFETY: the page is the image's own, never cleared or otherwise used, and now Xen's shared_info.
         let shared: &SharedInfoArm = unsafe { &*ptr::with_exposed_provenance(image::shared_info() as usize) };
@@ -131,6 +174,8 @@ impl ArmCpu {
             // The first vCPU also has one in shared_info.
             _ => &shared.vcpu_info.events,
         });
+        // Xen raises one when it registers, lest any be lost (`map_guest_area` in its domain.c).
+        rc == 0
     }
 
     /// The registers of the device tree's serial port.
@@ -157,18 +202,24 @@ impl ArmCpu {
     /// Takes what the GIC has pending; wakes are the run loop's business.
     fn take_interrupts(&self) {
         let Some(gic) = &self.gic else { return };
-        while let Some(id) = gic.take() {
-            if Some(id) == self.timer_irq {
-                // Level-triggered: quiet until the next deadline is set.
-                timer::set(None);
-            }
+        while let Some((_, again)) = self.take_interrupt(gic) {
             // The serial port's line stays up until its driver has been; it must not hold us here.
-            let again = Some(id) == self.uart_irq && self.uart_fired.replace(true);
-            gic.done(id);
             if again {
                 break;
             }
         }
+    }
+
+    /// The next interrupt, and whether it is one that is still waiting for its driver.
+    fn take_interrupt(&self, gic: &Gic) -> Option<(IntId, bool)> {
+        let id = gic.take()?;
+        if Some(id) == self.timer_irq {
+            // Level-triggered: quiet until the next deadline is set.
+            timer::set(None);
+        }
+        let again = Some(id) == self.uart_irq && self.uart_fired.replace(true);
+        gic.done(id);
+        Some((id, again))
     }
 }
 

@@ -73,7 +73,9 @@ pub fn cpu(parts: &Parts) -> ArmCpu {
         );
         early::power_off();
     }
-    cpu.share_with_xen();
+    if let Err(error) = cpu.share_with_xen() {
+        die(format_args!("{error}"), None);
+    }
     for remark in parts.info.remarks.iter() {
         fata_log::debug!("device tree: {}", remark);
     }

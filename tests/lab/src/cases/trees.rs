@@ -6,14 +6,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use dtoolkit::fdt::Fdt;
 use dtoolkit::model::{DeviceTree, DeviceTreeProperty};
-use dtoolkit::{Node as _, ToPropertyValue};
+use dtoolkit::{Node as _, Property as _, ToPropertyValue};
 
-use super::{Case, Context, Spot, Wish, must_say};
-use crate::dom0less::DomU;
-use crate::guest::End;
+use super::{Case, Context, PROMPT, READY, Spot, Wish, must_say};
+use crate::dom0less::{Dom0less, DomU};
+use crate::guest::{End, Guest};
 use crate::machine::Folder;
 use crate::mutate::{Random, mutant, seed};
 
@@ -22,38 +22,31 @@ const TREE: &str = "tests/fuzz/corpus/device-trees/dom0less-enhanced-gicv3.dtb";
 /// Domains that Xen starts at a time.
 const AT_ONCE: usize = 6;
 const MUTANTS: usize = 36;
+/// Mutants that showed something once, by seed and number; they come before the others.
+const SEEN: [(u64, usize); 1] = [(396_940_511, 9)];
+/// The command line of the mutants: the image runs a command and powers off, if it gets so far.
+const COMMAND: &str = "quiet exec=xen";
 
 pub(super) fn add(cases: &mut Vec<Case>) {
     let mut case = |name, run: fn(&Context<'_>) -> Result<()>| {
         cases.push(Case::new(Spot::DOM0LESS, name, run).limit(120));
     };
     case("trees-named-errors", named_errors);
+    case("trees-silent-interrupts", silent_interrupts);
     case("trees-mutated", mutated);
 }
 
 /// Catches: a missing or absurd node that becomes a fault, an error without a name, an end that is no crash.
 fn named_errors(ctx: &Context<'_>) -> Result<()> {
-    let whole = base(ctx)?;
+    let whole = base(ctx.lab.workspace())?;
     let truncated = whole[..whole.len() / 2].to_vec();
     let mut magic = whole.clone();
     magic[0] = 0;
     let no_memory = changed(&whole, |tree| remove(tree, "memory@"))?;
-    let little = changed(&whole, |tree| {
-        let name = child(tree, "memory@").context("no memory")?;
-        let memory = tree.root.child_mut(&name).context("no memory")?;
-        memory.remove_property("reg");
-        // The wrapper and the image in it, and a little.
-        let bytes = (IMAGE_AT + ctx.built.memory_bytes + (64 << 10)) / 4096 * 4096;
-        memory.add_property(property("reg", [0, 0x4000_0000, 0, bytes as u32].as_slice())?);
-        Ok(())
-    })?;
-    let absurd = changed(&whole, |tree| {
-        let name = child(tree, "interrupt-controller@").context("no GIC")?;
-        let gic = tree.root.child_mut(&name).context("no GIC")?;
-        gic.remove_property("reg");
-        gic.add_property(property("reg", [u32::MAX; 8].as_slice())?);
-        Ok(())
-    })?;
+    // The wrapper and the image in it, and a little.
+    let bytes = (IMAGE_AT + ctx.built.memory_bytes + (64 << 10)) / 4096 * 4096;
+    let little = with(&whole, "memory@", "reg", [0, 0x4000_0000, 0, bytes as u32].as_slice())?;
+    let absurd = with(&whole, "interrupt-controller@", "reg", [u32::MAX; 8].as_slice())?;
     let trees = [
         (truncated, "device tree: "),
         (magic, "device tree: x0 did not point to one"),
@@ -61,59 +54,123 @@ fn named_errors(ctx: &Context<'_>) -> Result<()> {
         (little, "too little memory: "),
         (absurd, "device tree: "),
     ];
+    all_crash(ctx, &trees)
+}
+
+/// Catches: an image that waits for good because an interrupt has another number, or the GIC another place, than the
+/// tree says.
+fn silent_interrupts(ctx: &Context<'_>) -> Result<()> {
+    let whole = base(ctx.lab.workspace())?;
+    let ppis = |node: &str, numbers: &[u32]| {
+        let cells: Vec<_> = numbers.iter().flat_map(|ppi| [1, *ppi, 0xf08]).collect();
+        with(&whole, node, "interrupts", cells.as_slice())
+    };
+    let gic = [0u32, 0x0310_1000, 0, 0x1_0000, 0, 0x0312_0000, 0, 0x100_0000];
+    let silent = |id, what| format!("interrupt {id}, {what} by the device tree, does not arrive");
+    let (timer, events) = ("the virtual timer", "the event upcall");
+    let trees = [
+        (ppis("timer", &[13, 14, 12])?, silent(28, timer)),
+        (ppis("timer", &[13, 14, 15])?, silent(31, timer)),
+        (ppis("hypervisor", &[14])?, silent(30, events)),
+        (ppis("hypervisor", &[11])?, silent(27, events)),
+        (with(&whole, "interrupt-controller@", "reg", gic.as_slice())?, "data abort, ".to_owned()),
+    ];
+    let trees: Vec<_> = trees.iter().map(|(tree, said)| (tree.clone(), said.as_str())).collect();
+    all_crash(ctx, &trees)
+}
+
+/// Starts a domain with each of `trees`, which must say why it stops, and crash.
+fn all_crash(ctx: &Context<'_>, trees: &[(Vec<u8>, &str)]) -> Result<()> {
     let blobs: Vec<_> = trees.iter().map(|(blob, _)| blob.as_slice()).collect();
-    for ((end, said), (_, expected)) in boot(ctx, &ctx.folder_name(), &blobs)?.iter().zip(&trees) {
-        must_say(said, &format!("*** Fata stops: {expected}"))?;
-        ensure!(*end == End::Crash, "the domain {end} after:\n{said}");
+    let (machine, _folder) = boot(ctx, &ctx.folder_name(), &blobs)?;
+    for guest in &machine.guests {
+        ctx.end(guest, End::Crash).with_context(|| format!("domain {}", guest.domain))?;
+    }
+    for (guest, (_, expected)) in machine.guests.iter().zip(trees) {
+        // The machine ends with its last domain, and the streams with it.
+        guest.console.output.wait_for_end(ctx.left());
+        must_say(&guest.console.output.text(), &format!("*** Fata stops: {expected}"))?;
     }
     Ok(())
 }
 
 /// Catches: a mutation that makes the image fault before it can say so, loop, or wait for good.
 fn mutated(ctx: &Context<'_>) -> Result<()> {
-    let tree = base(ctx)?;
-    // It runs a command and powers off, if it gets so far.
-    let tree = changed(&tree, |tree| {
-        let chosen = tree.root.child_mut("chosen").context("no /chosen")?;
-        chosen.remove_property("bootargs");
-        chosen.add_property(property("bootargs", "quiet exec=xen")?);
-        Ok(())
-    })?;
-    let (first, seed) = (tree.windows(5).position(|w| w == b"quiet").context("no bootargs")?, seed());
+    let (tree, seed) = (commanded(ctx.lab.workspace())?, seed());
+    let seen =
+        SEEN.into_iter().map(|(seed, n)| (format!("FATA_SEED={seed}, mutant {n}"), nth(&tree, seed, n)));
     let mut random = Random::new(seed);
-    let mut mutants = Vec::new();
-    while mutants.len() < MUTANTS {
-        let blob = mutant(&tree, &mut random);
-        // Without its command the image would wait for one, as it should.
-        if blob[first..].starts_with(b"quiet exec=xen\0") {
-            mutants.push(blob);
-        }
-    }
+    let fresh = (0..MUTANTS).map(|n| (format!("FATA_SEED={seed}, mutant {n}"), mutant(&tree, &mut random)));
+    let mutants: Vec<_> = seen.chain(fresh).collect();
     for (n, batch) in mutants.chunks(AT_ONCE).enumerate() {
-        let blobs: Vec<_> = batch.iter().map(Vec::as_slice).collect();
-        let name = format!("{}-{n}", ctx.folder_name());
-        let ends = boot(ctx, &name, &blobs).with_context(|| format!("FATA_SEED={seed}, batch {n}"))?;
-        for (n, (end, said)) in ends.iter().enumerate() {
-            let named = match end {
-                End::Crash => said.contains("*** Fata stops: "),
-                other => *other == End::PowerOff,
-            };
-            ensure!(named, "FATA_SEED={seed}, {name}, domain {}: it {end} after:\n{said}", n + 1);
+        let blobs: Vec<_> = batch.iter().map(|(_, blob)| blob.as_slice()).collect();
+        let (machine, _folder) = boot(ctx, &format!("{}-{n}", ctx.folder_name()), &blobs)?;
+        for (guest, (which, blob)) in machine.guests.iter().zip(batch) {
+            comes_to_rest(ctx, guest, blob)
+                .with_context(|| format!("{which}, batch {n}, domain {}", guest.domain))?;
         }
     }
     Ok(())
 }
 
+/// What an image may do with `tree`: power off when it has done what the tree's command line says, crash with an
+/// error that has a name, or, only if the tree has lost that command line, ask for commands.
+fn comes_to_rest(ctx: &Context<'_>, guest: &Guest, tree: &[u8]) -> Result<()> {
+    const STOPS: &str = "*** Fata stops: ";
+    let is_told = command_line(tree).as_deref() == Some(COMMAND);
+    if !is_told {
+        // Nothing but these is said in a whole line and then waited for, or followed by the end.
+        let (first, said) = guest.console.output.expect_any(&[READY, STOPS, PROMPT], ctx.left())?;
+        if first == 0 {
+            let row = said.lines().find(|line| line.contains("command line"));
+            ensure!(
+                !row.is_some_and(|row| row.contains(COMMAND)),
+                "it does not do what it was told:\n{said}"
+            );
+            return Ok(());
+        }
+    }
+    let said = || guest.console.output.text();
+    match guest.wait(ctx.left()) {
+        Some(End::PowerOff) => Ok(()),
+        Some(End::Crash) if said().contains(STOPS) => Ok(()),
+        // It may still be on its way to us.
+        Some(End::Crash) => guest.console.expect(STOPS, ctx.left()).map(drop),
+        Some(end) => bail!("it {end} after:\n{}", said()),
+        None => bail!("it does not end after:\n{}", said()),
+    }
+}
+
+/// The command line in `tree`, as dtoolkit reads it.
+fn command_line(tree: &[u8]) -> Option<String> {
+    let tree = Fdt::new(tree).ok()?;
+    let bootargs = tree.find_node("/chosen")?.property("bootargs")?;
+    let text = bootargs.value().split(|byte| *byte == 0).next()?;
+    String::from_utf8(text.to_vec()).ok()
+}
+
+/// The `n`th mutant of a seed.
+fn nth(tree: &[u8], seed: u64, n: usize) -> Vec<u8> {
+    let mut random = Random::new(seed);
+    (0..n).for_each(|_| drop(mutant(tree, &mut random)));
+    mutant(tree, &mut random)
+}
+
+/// A tree with a command to run.
+fn commanded(workspace: &Path) -> Result<Vec<u8>> {
+    with(&base(workspace)?, "chosen", "bootargs", COMMAND)
+}
+
 /// The tree to spoil: without a serial port, since the domains have none either, so that Xen's own console takes
 /// what they say whatever else is in the tree.
-fn base(ctx: &Context<'_>) -> Result<Vec<u8>> {
-    let file = ctx.lab.workspace().join(TREE);
+fn base(workspace: &Path) -> Result<Vec<u8>> {
+    let file = workspace.join(TREE);
     let blob = fs::read(&file).with_context(|| format!("reading {}", file.display()))?;
     changed(&blob, |tree| remove(tree, "sbsa-uart@"))
 }
 
-/// Starts a domain with each tree; says how they ended and what they said.
-fn boot(ctx: &Context<'_>, name: &str, trees: &[&[u8]]) -> Result<Vec<(End, String)>> {
+/// Starts a domain with each tree. The folder has their images.
+fn boot(ctx: &Context<'_>, name: &str, trees: &[&[u8]]) -> Result<(Dom0less, Folder)> {
     let folder = Folder::take(ctx.lab, &format!("{name}-images"))?;
     let image = fs::read(&ctx.built.image)?;
     let mut domus = Vec::new();
@@ -123,19 +180,7 @@ fn boot(ctx: &Context<'_>, name: &str, trees: &[&[u8]]) -> Result<Vec<(End, Stri
         domus.push(DomU { vpl011: false, ..ctx.domu(&Wish { image: Some(file), ..Wish::default() }) });
     }
     let config = crate::machine::Config { name: name.to_owned(), ..ctx.config(Spot::DOM0LESS) };
-    let machine = ctx.dom0less(&config, &domus)?;
-    let mut ends = Vec::new();
-    for guest in &machine.guests {
-        let end = guest.wait(ctx.left());
-        ends.push(end.with_context(|| {
-            format!("domain {} does not end; see {}", guest.domain, folder.path.display())
-        })?);
-    }
-    let said = machine.guests.iter().map(|guest| {
-        guest.console.output.wait_for_end(ctx.left());
-        guest.console.output.text()
-    });
-    Ok(ends.into_iter().zip(said).collect())
+    Ok((ctx.dom0less(&config, &domus)?, folder))
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<PathBuf> {
@@ -175,6 +220,18 @@ fn changed(blob: &[u8], change: impl FnOnce(&mut DeviceTree) -> Result<()>) -> R
     Ok(tree.to_dtb())
 }
 
+/// `blob` with another value for a property of the node whose name starts with `node`.
+fn with(blob: &[u8], node: &str, name: &str, value: impl ToPropertyValue) -> Result<Vec<u8>> {
+    changed(blob, |tree| {
+        let node = child(tree, node).and_then(|node| tree.root.child_mut(&node));
+        let node = node.with_context(|| format!("{TREE} has no such node to change {name} of"))?;
+        node.remove_property(name);
+        let changed = DeviceTreeProperty::new(name, value);
+        node.add_property(changed.map_err(|e| anyhow::anyhow!("property {name}: {e}"))?);
+        Ok(())
+    })
+}
+
 fn child(tree: &DeviceTree, start: &str) -> Option<String> {
     tree.root.children().map(|node| node.name().to_owned()).find(|name| name.starts_with(start))
 }
@@ -185,13 +242,21 @@ fn remove(tree: &mut DeviceTree, start: &str) -> Result<()> {
     Ok(())
 }
 
-fn property(name: &str, value: impl ToPropertyValue) -> Result<DeviceTreeProperty> {
-    DeviceTreeProperty::new(name, value).map_err(|e| anyhow::anyhow!("property {name}: {e}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_seen_once_is_made_again() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let tree = commanded(&root).unwrap();
+        assert_eq!(command_line(&tree).as_deref(), Some(COMMAND));
+        // Its command line has another name, so that the image waits for a command.
+        let [(seed, n)] = SEEN;
+        let blob = nth(&tree, seed, n);
+        assert!(command_line(&blob).is_none());
+        assert!(blob.windows(8).any(|w| w == b"\xe9ootargs"));
+    }
 
     #[test]
     fn a_wrapped_image_branches_over_its_header_and_keeps_both_parts() {
