@@ -63,7 +63,7 @@ impl Job {
     }
 }
 
-/// The image and, because it is built on them, every crate it uses.
+/// The images and, because they are built on them, every crate they use.
 fn clippy_image(lab: &Lab) -> Result<()> {
     for arch in ARCHES {
         let mut cargo = cargo(lab);
@@ -71,7 +71,10 @@ fn clippy_image(lab: &Lab) -> Result<()> {
             let variable = format!("CARGO_TARGET_{}_RUSTFLAGS", arch.target.replace('-', "_").to_uppercase());
             cargo.env(variable, format!("--sysroot {}", sysroot.display()));
         }
-        cargo.args(["clippy", "--package", "mir-console", "--features", "image", "--target", arch.target]);
+        cargo.args(["clippy", "--features", "image", "--target", arch.target]);
+        for image in lab.images()? {
+            cargo.args(["--package", &image]);
+        }
         succeed(cargo.args(["--", "-D", "warnings"]))?;
     }
     Ok(())

@@ -71,8 +71,27 @@ pub struct Built {
 }
 
 impl Lab {
+    /// The names of the packages below `images/`, sorted.
+    pub fn images(&self) -> Result<Vec<String>> {
+        let dir = self.workspace().join("images");
+        let entries = fs::read_dir(&dir).with_context(|| format!("cannot read {}", dir.display()))?;
+        let mut names = Vec::new();
+        for entry in entries {
+            let entry = entry?;
+            if entry.path().join("Cargo.toml").is_file() {
+                names.push(entry.file_name().to_string_lossy().into_owned());
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
     /// Builds an image with cargo, whose own output goes to standard error.
     pub fn build(&self, request: &BuildRequest, ui: &Progress) -> Result<Built> {
+        let images = self.images()?;
+        if !images.contains(&request.name) {
+            bail!("there is no image of the name {}, but {}", request.name, images.join(", "));
+        }
         let sysroot = self.sysroot(request.arch.target, ui)?;
         let elf = self.cargo_build(request, sysroot.as_deref())?;
         let file = fs::read(&elf).with_context(|| format!("cannot read {}", elf.display()))?;

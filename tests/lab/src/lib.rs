@@ -59,6 +59,6 @@ pub use machine::{Config, Folder, Gic};
 pub use parts::{Qemu, XenParts, XenVersion};
 pub use progress::{Progress, Step};
 pub use qmp::Monitor;
-pub use runner::{Failure, Outcome, prepare, run as run_cases};
+pub use runner::{Failure, Images, Outcome, build as build_images, prepare, run as run_cases};
 pub use sysroot::Toolchain;
 pub use terminal::{Left, Terminal};

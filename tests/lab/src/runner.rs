@@ -1,7 +1,7 @@
 //! Runs cases, a few at a time, and keeps what they leave behind.
 
 use std::cell::Cell;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -9,11 +9,11 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context as _, Result, anyhow};
 
 use crate::cases::{Case, Context};
 use crate::host::Dom0;
-use crate::image::Built;
+use crate::image::{BuildRequest, Built};
 use crate::lab::Lab;
 use crate::machine::{Config, Folder};
 use crate::progress::Progress;
@@ -55,27 +55,39 @@ pub fn prepare(lab: &Lab, cases: &[&Case], ui: &Progress) -> Result<()> {
     Ok(())
 }
 
+/// The images of some cases, by name.
+pub type Images = BTreeMap<&'static str, Built>;
+
+/// Builds each image that a case runs.
+pub fn build(lab: &Lab, cases: &[&Case], ui: &Progress) -> Result<Images> {
+    let names: BTreeSet<_> = cases.iter().map(|case| case.image).collect();
+    names.into_iter().map(|name| Ok((name, lab.build(&BuildRequest::new(name), ui)?))).collect()
+}
+
 /// Runs all, `jobs` at a time; `report` is called as each ends.
 pub fn run(
     lab: &Lab,
-    original: &Built,
+    originals: &Images,
     cases: &[&Case],
     jobs: usize,
     report: impl Fn(&Case, Outcome) + Sync,
 ) -> Result<()> {
     // Whoever builds meanwhile does not change what is being tested.
-    let folder = Folder::take(lab, "tests/image")?;
-    let built =
-        &Built { image: folder.file("Image"), elf: folder.file("mir-console.elf"), ..original.clone() };
-    fs::copy(&original.image, &built.image)?;
-    fs::copy(&original.elf, &built.elf)?;
+    let folder = Folder::take(lab, "tests/images")?;
+    let copy = |(&name, original): (&&'static str, &Built)| -> Result<_> {
+        let (image, elf) = (folder.file(&format!("{name}.Image")), folder.file(&format!("{name}.elf")));
+        fs::copy(&original.image, &image)?;
+        fs::copy(&original.elf, &elf)?;
+        Ok((name, Built { image, elf, ..original.clone() }))
+    };
+    let images: Images = originals.iter().map(copy).collect::<Result<_>>()?;
     let queue: Mutex<VecDeque<&Case>> = Mutex::new(cases.iter().copied().collect());
     let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
     thread::scope(|scope| {
         for _ in 0..jobs {
             scope.spawn(|| {
                 while let Some(case) = next() {
-                    report(case, run_one(lab, built, case));
+                    report(case, run_one(lab, &images, case));
                 }
             });
         }
@@ -83,14 +95,17 @@ pub fn run(
     Ok(())
 }
 
-fn run_one(lab: &Lab, built: &Built, case: &Case) -> Outcome {
+fn run_one(lab: &Lab, images: &Images, case: &Case) -> Outcome {
     let started = Instant::now();
-    let context = Context { lab, built, name: &case.name, limit: case.limit, deadline: Cell::new(None) };
-    let result = catch_unwind(AssertUnwindSafe(|| (case.run)(&context)));
+    let deadline = Cell::new(None);
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        let built = images.get(case.image).with_context(|| format!("{} was not built", case.image))?;
+        (case.run)(&Context { lab, built, name: &case.name, limit: case.limit, deadline: &deadline })
+    }));
     let failure = match result {
         Ok(Ok(())) => None,
         Ok(Err(error)) => {
-            let late = context.deadline.get().is_some_and(|d| Instant::now() >= d);
+            let late = deadline.get().is_some_and(|d| Instant::now() >= d);
             let over = if late { format!("out of time ({:.0?}): ", case.limit) } else { String::new() };
             Some(format!("{over}{error:#}"))
         }

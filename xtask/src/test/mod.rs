@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use clap::Args;
-use fata_lab::{BuildRequest, Case, Lab, Progress};
+use fata_lab::{Case, Lab, Progress};
 
 use report::{Outcome, Report, Test};
 
@@ -75,10 +75,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 }
 
 fn run_cases(lab: &Lab, cases: &[&Case], jobs: Option<usize>, report: &Report, ui: &Progress) -> Result<()> {
-    let built = lab.build(&BuildRequest::new("mir-console"), ui)?;
+    let images = fata_lab::build_images(lab, cases, ui)?;
     fata_lab::prepare(lab, cases, ui)?;
     let jobs = jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
-    fata_lab::run_cases(lab, &built, cases, jobs, |case, outcome| {
+    fata_lab::run_cases(lab, &images, cases, jobs, |case, outcome| {
         let failure = outcome.failure.map(|failure| {
             let mut words = failure.reason;
             if !failure.last_lines.is_empty() {

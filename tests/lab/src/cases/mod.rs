@@ -61,6 +61,8 @@ pub struct Case {
     pub name: String,
     /// How long it may take once its machine has started.
     pub limit: Duration,
+    /// The package below `images/` that it runs.
+    pub image: &'static str,
     /// The machine that is worth preparing before it starts.
     pub(crate) dom0: Option<(XenVersion, Gic)>,
     pub(crate) run: Run,
@@ -73,12 +75,16 @@ impl Case {
     /// A case on Xen, named after what happens and where.
     fn new(spot: Spot, name: &str, run: impl Fn(&Context<'_>) -> Result<()> + Send + Sync + 'static) -> Self {
         let dom0 = (spot.place == Place::Xl).then_some((spot.xen, spot.gic));
-        Self { name: format!("{spot}/{name}"), limit: Duration::from_secs(60), dom0, run: Box::new(run) }
+        Self { dom0, ..Self::named(format!("{spot}/{name}"), Box::new(run)) }
     }
 
     /// A case on QEMU's board without Xen.
     fn bare(name: &str, run: impl Fn(&Context<'_>) -> Result<()> + Send + Sync + 'static) -> Self {
-        Self { name: format!("bare/{name}"), limit: Duration::from_secs(60), dom0: None, run: Box::new(run) }
+        Self::named(format!("bare/{name}"), Box::new(run))
+    }
+
+    fn named(name: String, run: Run) -> Self {
+        Self { name, limit: Duration::from_secs(60), image: MIR_CONSOLE, dom0: None, run }
     }
 
     fn limit(self, seconds: u64) -> Self {
@@ -123,14 +129,16 @@ impl fmt::Display for Spot {
 /// What a case gets.
 pub(crate) struct Context<'a> {
     pub(crate) lab: &'a Lab,
-    /// mir-console.
+    /// The case's image.
     pub(crate) built: &'a Built,
     pub(crate) name: &'a str,
     pub(crate) limit: Duration,
     /// Set when the machine has started: what that takes depends on what is in the cache.
-    pub(crate) deadline: Cell<Option<Instant>>,
+    pub(crate) deadline: &'a Cell<Option<Instant>>,
 }
 
+/// The image of most cases.
+const MIR_CONSOLE: &str = "mir-console";
 /// The guest's name for `xl`.
 const GUEST: &str = "guest";
 /// What the editor writes before each line, without its colours.
@@ -324,6 +332,14 @@ mod tests {
         for name in &names {
             let folder = format!("{name}/");
             assert!(!names.iter().any(|other| other.starts_with(&folder)), "{name}");
+        }
+    }
+
+    #[test]
+    fn every_image_is_there() {
+        let images = Lab::open().unwrap().images().unwrap();
+        for case in all() {
+            assert!(images.iter().any(|image| image == case.image), "{} wants {}", case.name, case.image);
         }
     }
 
