@@ -43,6 +43,17 @@ impl Buffer {
         self.pages[self.bytes..].fill(0);
     }
 
+    /// The same pages, another number of bytes. `None`, and the pages are gone, if that is zero, no multiple of
+    /// [`SECTOR`], or more than the pages hold: ask [`capacity`](Self::capacity).
+    pub(crate) fn resized(self, bytes: usize) -> Option<Self> {
+        Self::from_pages(self.pages, bytes).ok()
+    }
+
+    /// The most bytes that its pages hold.
+    pub fn capacity(&self) -> usize {
+        self.pages.len()
+    }
+
     /// Its length in sectors of [`SECTOR`] bytes.
     pub fn sectors(&self) -> u64 {
         (self.bytes / SECTOR) as u64

@@ -1,9 +1,11 @@
 //! The trait every disk implements.
 
 use crate::buffer::Buffer;
+use alloc::rc::Rc;
 use core::fmt;
 use core::future::Future;
 use core::ops::Range;
+use embedded_io_async::ErrorKind;
 
 /// Bytes in a sector, the unit of every sector number here whatever the disk's own sector size is, as in
 /// `xen/include/public/io/blkif.h`.
@@ -28,6 +30,25 @@ pub struct Geometry {
     pub discard_bytes: Option<u32>,
     /// The most bytes that go to the device in one request; longer ones are divided.
     pub request_bytes: u32,
+}
+
+impl Geometry {
+    /// Sectors of [`SECTOR`] bytes in a logical one; never zero.
+    pub fn logical_sectors(&self) -> u64 {
+        (u64::from(self.logical_bytes) / SECTOR as u64).max(1)
+    }
+
+    /// Whether these sectors are on the disk, and whole logical ones.
+    pub fn check(&self, sectors: &Range<u64>) -> Result<(), Error> {
+        if sectors.end < sectors.start || sectors.end > self.sectors {
+            return Err(Error::OutOfRange);
+        }
+        let logical = self.logical_sectors();
+        if !sectors.start.is_multiple_of(logical) || !sectors.end.is_multiple_of(logical) {
+            return Err(Error::Unaligned);
+        }
+        Ok(())
+    }
 }
 
 /// Why a disk did not do what it was asked to.
@@ -71,6 +92,21 @@ impl fmt::Display for Error {
 
 impl core::error::Error for Error {}
 
+impl embedded_io_async::Error for Error {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::OutOfRange | Self::Unaligned => ErrorKind::InvalidInput,
+            Self::ReadOnly => ErrorKind::PermissionDenied,
+            Self::Unsupported => ErrorKind::Unsupported,
+            Self::Io => ErrorKind::Other,
+            Self::Paused => ErrorKind::Interrupted,
+            Self::Gone => ErrorKind::NotConnected,
+            Self::Corrupt => ErrorKind::InvalidData,
+            Self::NoMemory => ErrorKind::OutOfMemory,
+        }
+    }
+}
+
 /// An error, and the buffer that had been given along.
 #[derive(Debug)]
 pub struct Failed {
@@ -108,6 +144,30 @@ pub trait BlockDevice {
 }
 
 impl<D: BlockDevice> BlockDevice for &D {
+    fn geometry(&self) -> Geometry {
+        (**self).geometry()
+    }
+    fn read(&self, sector: u64, buffer: Buffer) -> impl Future<Output = Result<Buffer, Failed>> {
+        (**self).read(sector, buffer)
+    }
+    fn write(&self, sector: u64, buffer: Buffer) -> impl Future<Output = Result<Buffer, Failed>> {
+        (**self).write(sector, buffer)
+    }
+    fn flush(&self) -> impl Future<Output = Result<(), Error>> {
+        (**self).flush()
+    }
+    fn barrier(&self) -> impl Future<Output = Result<(), Error>> {
+        (**self).barrier()
+    }
+    fn discard(&self, sectors: Range<u64>, secure: bool) -> impl Future<Output = Result<(), Error>> {
+        (**self).discard(sectors, secure)
+    }
+    fn write_zeroes(&self, sectors: Range<u64>) -> impl Future<Output = Result<(), Error>> {
+        (**self).write_zeroes(sectors)
+    }
+}
+
+impl<D: BlockDevice> BlockDevice for Rc<D> {
     fn geometry(&self) -> Geometry {
         (**self).geometry()
     }

@@ -1,4 +1,8 @@
-//! What a disk is, and what can be made of one.
+//! What a disk is, and what can be made of one: parts, streams of bytes, file systems.
+//!
+//! Sectors are always numbered in units of [`SECTOR`] bytes, whatever the disk's own are. What is on a disk comes
+//! from outside: everything here checks it before it believes it, takes memory and time that do not depend on it,
+//! and answers with typed errors.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
@@ -6,6 +10,10 @@ extern crate alloc;
 
 mod buffer;
 mod device;
+mod mem;
+mod partition;
 
 pub use buffer::Buffer;
 pub use device::{BlockDevice, Error, Failed, Geometry, SECTOR};
+pub use mem::{Counts, MemDisk};
+pub use partition::Partition;
