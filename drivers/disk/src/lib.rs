@@ -9,11 +9,15 @@
 extern crate alloc;
 
 mod buffer;
+mod bytes;
+mod crc;
 mod device;
 mod mem;
 mod partition;
+mod table;
 
 pub use buffer::Buffer;
 pub use device::{BlockDevice, Error, Failed, Geometry, SECTOR};
 pub use mem::{Counts, MemDisk};
 pub use partition::Partition;
+pub use table::{Flaw, Guid, MAX_PARTS, Part, PartKind, Scheme, Table, TableError, What, partitions};

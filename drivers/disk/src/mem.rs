@@ -3,6 +3,7 @@
 use crate::buffer::Buffer;
 use crate::device::{BlockDevice, Error, Failed, Geometry, SECTOR};
 use alloc::collections::BTreeMap;
+use alloc::collections::btree_map::Entry;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::future::poll_fn;
@@ -174,15 +175,12 @@ impl MemDisk {
     /// Puts bytes into a chunk. Zeroes take no chunk of their own.
     fn store(&self, chunk: u64, at: usize, bytes: &[u8]) -> Result<(), Error> {
         let mut chunks = self.chunks.borrow_mut();
-        if !chunks.contains_key(&chunk) {
-            if bytes.iter().all(|&byte| byte == 0) {
-                return Ok(());
-            }
-            chunks.insert(chunk, Buffer::new(PAGE_SIZE).ok_or(Error::NoMemory)?);
-        }
-        if let Some(into) = chunks.get_mut(&chunk) {
-            into[at..at + bytes.len()].copy_from_slice(bytes);
-        }
+        let chunk = match chunks.entry(chunk) {
+            Entry::Occupied(chunk) => chunk.into_mut(),
+            Entry::Vacant(_) if bytes.iter().all(|&byte| byte == 0) => return Ok(()),
+            Entry::Vacant(room) => room.insert(Buffer::new(PAGE_SIZE).ok_or(Error::NoMemory)?),
+        };
+        chunk[at..at + bytes.len()].copy_from_slice(bytes);
         Ok(())
     }
 

@@ -27,6 +27,15 @@ pub(crate) fn buffer(bytes: &[u8]) -> Buffer {
     buffer
 }
 
+/// Some of a disk's bytes, whatever its sectors.
+pub(crate) fn peek(disk: &MemDisk, at: u64, len: usize) -> Vec<u8> {
+    let logical = disk.geometry().logical_sectors() * 512;
+    let first = at / logical * logical;
+    let end = (at + len as u64).next_multiple_of(logical).max(first + logical);
+    let buffer = run(disk.read(first / 512, Buffer::new((end - first) as usize).unwrap())).unwrap();
+    buffer[(at - first) as usize..][..len].to_vec()
+}
+
 /// Overwrites some of a disk's bytes, whatever its sectors.
 pub(crate) fn poke(disk: &MemDisk, at: u64, bytes: &[u8]) {
     let logical = disk.geometry().logical_sectors() * 512;
