@@ -14,10 +14,13 @@ mod crc;
 mod device;
 mod mem;
 mod partition;
+mod stream;
 mod table;
+mod window;
 
 pub use buffer::Buffer;
 pub use device::{BlockDevice, Error, Failed, Geometry, SECTOR};
 pub use mem::{Counts, MemDisk};
 pub use partition::Partition;
+pub use stream::Stream;
 pub use table::{Flaw, Guid, MAX_PARTS, Part, PartKind, Scheme, Table, TableError, What, partitions};
