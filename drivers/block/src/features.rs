@@ -24,6 +24,22 @@ impl Default for Options {
     }
 }
 
+impl Options {
+    /// Takes a word of a command line: `persistent=0|1`, `order=N`, `queues=N`, `segments=N`. `None` if it is none of
+    /// these, or the value makes no sense.
+    pub fn word(&mut self, name: &str, value: &str) -> Option<()> {
+        let number: u32 = value.parse().ok()?;
+        match name {
+            "persistent" if number < 2 => self.persistent = number == 1,
+            "order" => self.ring_order = number,
+            "queues" => self.queues = number,
+            "segments" => self.segments = number,
+            _ => return None,
+        }
+        Some(())
+    }
+}
+
 /// Xenstore's numbers, absent if there is none or it is none.
 pub(crate) type Number = Option<u64>;
 

@@ -11,6 +11,7 @@ extern crate alloc;
 mod connection;
 mod disk;
 mod features;
+mod name;
 mod queue;
 mod request;
 mod serve;
@@ -18,3 +19,4 @@ mod wire;
 
 pub use disk::{Disk, Impatient, Link, Totals};
 pub use features::Options;
+pub use name::{Name, number};

@@ -2,17 +2,17 @@
 
 use crate::commands;
 use crate::crash::Crash;
-use crate::crc::Crc32;
 use crate::editor::Editor;
 use crate::ink::Ink;
 use crate::machine::Machine;
 use crate::options::Options;
 use crate::report::{self, Report};
-use crate::terminal::{Gone, Terminal};
 use alloc::rc::Rc;
 use alloc::string::String;
 use core::time::Duration;
 use embedded_io_async::{Read, Write};
+use fata_kit::Crc32;
+use fata_kit::{Gone, Terminal};
 use fata_rt::Rt;
 use xen_hyp::{Platform, Xen};
 

@@ -10,7 +10,6 @@ extern crate alloc;
 mod app;
 pub mod commands;
 pub mod crash;
-pub mod crc;
 pub mod date;
 pub mod editor;
 pub mod history;
@@ -22,7 +21,6 @@ pub mod options;
 pub mod report;
 pub mod row;
 pub mod table;
-pub mod terminal;
 pub mod width;
 
 pub use app::{Exit, app};

@@ -1,6 +1,7 @@
 //! What the command line asks for.
 
 use crate::app::Exit;
+use fata_kit::words;
 
 /// Options of the command line; words it does not know are left to others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,37 +43,9 @@ impl<'a> Options<'a> {
     }
 }
 
-/// Words with their values, which may stand in double quotes to hold blanks.
-fn words(mut rest: &str) -> impl Iterator<Item = (&str, &str)> {
-    core::iter::from_fn(move || {
-        rest = rest.trim_ascii_start();
-        if rest.is_empty() {
-            return None;
-        }
-        let mut quoted = false;
-        let ends = |c: char| {
-            quoted ^= c == '"';
-            c.is_ascii_whitespace() && !quoted
-        };
-        let (word, after) = rest.split_once(ends).unwrap_or((rest, ""));
-        rest = after;
-        let (name, value) = word.split_once('=').unwrap_or((word, ""));
-        Some((name, value.trim_matches('"')))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn words_and_quotes() {
-        let all: Vec<_> = words("root=/dev/xvda  quiet exec=\"echo a b; mem\" x=\"\" y=\"open end").collect();
-        let expected =
-            [("root", "/dev/xvda"), ("quiet", ""), ("exec", "echo a b; mem"), ("x", ""), ("y", "open end")];
-        assert_eq!(all, expected);
-        assert_eq!(words(" \t ").count(), 0);
-    }
 
     #[test]
     fn exec_exits_unless_told_to_stay() {

@@ -8,10 +8,10 @@ use core::convert::Infallible;
 use embedded_io_async::{ErrorType, Read, Write};
 use fata_boot::info::{BootInfo, Conduit, Gic, Hypervisor, IntId, Region, Uart, UartKind};
 use fata_console::{Console, PvConsole};
+use fata_kit::Gone;
 use fata_rt::Executor;
 use fata_sim::{Rng, SimCpu, World, Xenconsoled};
 use mir_console::machine::{Fault, Machine, Stack};
-use mir_console::terminal::Gone;
 use mir_console::{Exit, app};
 use std::cell::RefCell;
 use std::path::Path;
@@ -289,7 +289,7 @@ fn echo_raw_loses_nothing() {
         let header = format!("echo: send {COUNT} bytes\r\n");
         let start = seen.windows(header.len()).position(|w| w == header.as_bytes()).unwrap() + header.len();
         assert!(seen[start..start + COUNT] == bytes, "bytes were changed or lost");
-        let mut crc = mir_console::crc::Crc32::default();
+        let mut crc = fata_kit::Crc32::default();
         crc.update(&bytes);
         let rest = String::from_utf8_lossy(&seen[start + COUNT..]);
         assert!(

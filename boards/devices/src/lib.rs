@@ -1,0 +1,62 @@
+//! Brings devices up on a run loop: Xenstore first, then what it knows of.
+//!
+//! Drivers know no executor, and the run loop knows no driver; here they meet, the same way on every board.
+#![cfg_attr(not(test), no_std)]
+#![forbid(unsafe_code)]
+
+use fata_block::{Disk, Options};
+use fata_rt::Rt;
+use fata_xenstore::{Error, State, Xenstore};
+use xen_hyp::{Platform, Xen};
+
+use core::time::Duration;
+
+extern crate alloc;
+use alloc::rc::Rc;
+
+/// How long the store may take to answer before the log says that we wait for it.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Connects to Xenstore, which may be late: then the log says so, and what needs it waits. `None` if this domain has
+/// none.
+pub fn store<P: Platform>(rt: &Rt, xen: &Rc<Xen<P>>) -> Result<Option<Xenstore<P>>, Error> {
+    let Some(store) = Xenstore::open(xen)? else { return Ok(None) };
+    let served = store.clone();
+    drop(rt.spawn(async move { served.serve().await }));
+    let (watched, rt2) = (store.clone(), rt.clone());
+    drop(rt.spawn(async move { tell_of_waiting(&rt2, &watched).await }));
+    Ok(Some(store))
+}
+
+/// Says once that the store is late, and when it is there. A store that is there in time gets no words, and no timer
+/// is left behind.
+async fn tell_of_waiting<P: Platform>(rt: &Rt, store: &Xenstore<P>) {
+    if rt.timeout(PATIENCE, store.connected()).await.is_ok() {
+        return;
+    }
+    match store.state() {
+        State::Late => fata_log::warn!("waiting for Xenstore: the toolstack has not said yet where it is"),
+        _ => fata_log::warn!("waiting for Xenstore: nobody answers"),
+    }
+    match store.connected().await {
+        Ok(()) => fata_log::warn!("Xenstore is there"),
+        Err(error) => fata_log::error!("Xenstore: {}", error),
+    }
+}
+
+/// The disk with this number, served from now on, whether it is there already or not.
+pub fn disk<P: Platform>(
+    rt: &Rt,
+    xen: &Rc<Xen<P>>,
+    store: &Xenstore<P>,
+    id: u32,
+    options: Options,
+) -> Disk<P> {
+    let disk = Disk::new(xen, id, options);
+    let (served, store) = (disk.clone(), store.clone());
+    drop(rt.spawn(async move {
+        let error = served.serve(&store).await;
+        fata_log::error!("disk {}: {}", served.id(), error);
+    }));
+    disk
+}

@@ -1,0 +1,14 @@
+//! Measures a disk: the work is on the command line, the result a line each.
+//!
+//! `bench=READ_OR_WRITE,SEQ_OR_RAND,BLOCK_BYTES,TOTAL_BYTES,DEPTH`, several of them separated by `;`. Each gives
+//! `blk read rand bs 4096 qd 32 total N ns N`.
+#![cfg_attr(not(test), no_std)]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod bench;
+mod job;
+
+pub use bench::app;
+pub use job::Job;

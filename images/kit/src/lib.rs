@@ -1,0 +1,14 @@
+//! What several images share.
+#![cfg_attr(not(test), no_std)]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod crc;
+pub mod pattern;
+mod terminal;
+mod words;
+
+pub use crc::Crc32;
+pub use terminal::{Gone, Terminal};
+pub use words::words;
