@@ -1,6 +1,6 @@
 //! Event channels, parameters and clock on the simulated hypervisor.
 
-use fata_sim::{Setup, Tasks, World};
+use fata_sim::{Setup, Store, Tasks, World};
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
@@ -212,7 +212,7 @@ fn a_port_left_open_is_noticed() {
 #[test]
 fn xen_tells_what_it_is() {
     let world = World::new();
-    let xen = world.guest();
+    let xen = world.guest_with(Setup { store: Store::Absent, ..Setup::default() });
     assert_eq!(xen.version(), Ok(Version { major: 4, minor: 20 }));
     assert_eq!(xen.extra_version().unwrap(), ".0-sim");
     assert!(xen.capabilities().unwrap().starts_with("xen-3.0-aarch64"));

@@ -98,7 +98,7 @@ impl<P: Platform> Xenstore<P> {
         self.0.link.reopen();
     }
 
-    /// What the server can do, as it said when we connected.
+    /// What the server can do, as far as it has said.
     pub fn features(&self) -> Features {
         self.client().features.get()
     }

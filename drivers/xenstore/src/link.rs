@@ -189,14 +189,13 @@ impl<P: Platform> Link<P> {
             }
             wire.rings = None;
         }
-        let connect = wire.rings.is_none();
-        if connect {
-            self.client.features.set(Features(page.load(SERVER_FEATURES)));
-        }
-        if self.client.features.get().has(Features::ERROR) && page.load(ERROR) != 0 {
+        // A server may offer more as time goes by.
+        let features = Features(page.load(SERVER_FEATURES));
+        self.client.features.set(features);
+        if features.has(Features::ERROR) && page.load(ERROR) != 0 {
             return Err(Error::Gone);
         }
-        if connect {
+        if wire.rings.is_none() {
             let (rings, used, notify) = Rings::new(&page)?;
             wire.rings = Some(rings);
             wire.incoming = Incoming::default();

@@ -2,6 +2,7 @@
 
 use crate::grants::{Maptrack, Uses};
 use crate::page::Page;
+use crate::store::Store;
 use crate::world::World;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
@@ -37,6 +38,10 @@ pub struct Setup {
     pub high_memory: bool,
     /// Whether there is address space for other domains' pages.
     pub windows: bool,
+    /// How it is given its store.
+    pub store: Store,
+    /// What all four indices of the store's rings start from.
+    pub store_index: u32,
 }
 
 impl Default for Setup {
@@ -50,6 +55,8 @@ impl Default for Setup {
             grant_frames: 64,
             high_memory: false,
             windows: true,
+            store: Store::Present,
+            store_index: 0,
         }
     }
 }
@@ -93,7 +100,7 @@ pub struct Domain {
     pub(crate) words: Words,
     pub(crate) ports: RefCell<BTreeMap<u32, OpenPort>>,
     pub(crate) params: RefCell<BTreeMap<u32, u64>>,
-    frames: RefCell<BTreeMap<u64, Rc<Page>>>,
+    pub(crate) frames: RefCell<BTreeMap<u64, Rc<Page>>>,
     grants: Vec<GrantEntry>,
     /// Frames of the table that the guest has asked for.
     grant_frames: Cell<usize>,
@@ -130,6 +137,7 @@ impl Domain {
             sends: Cell::new(0),
             setup,
         };
+        domain.set_up_store();
         if domain.setup.console {
             let page = Rc::new(Page::new());
             for offset in (3072..3088).step_by(4) {

@@ -12,14 +12,18 @@ mod grants;
 mod hypercall;
 mod page;
 mod rng;
+mod store;
 mod tasks;
 mod world;
 mod xenconsoled;
+mod xenstored;
 
 pub use domain::{Domain, Setup, SimCpu};
 pub use grants::MappedPage;
 pub use page::Page;
 pub use rng::Rng;
+pub use store::Store;
 pub use tasks::Tasks;
 pub use world::{Backend, World};
 pub use xenconsoled::Xenconsoled;
+pub use xenstored::{Lie, StoreWatch, Xenstored};

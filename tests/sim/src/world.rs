@@ -1,6 +1,7 @@
 //! The hypervisor, its domains, the backends, and time.
 
 use crate::domain::{Domain, End, Setup, SimCpu};
+use crate::store::Store;
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::poll_fn;
@@ -12,6 +13,14 @@ use xen_hyp::{DomId, HvmParam, Port, Xen, XenError};
 pub trait Backend {
     /// Does what there is to do; gives whether there was anything.
     fn turn(&self) -> bool;
+
+    /// Hears of a new guest before it runs.
+    fn created(&self, _guest: &Rc<Domain>) {}
+
+    /// What a guest has left here, in words.
+    fn left_over(&self, _guest: DomId) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// A machine with a hypervisor and its domains. Clones are the same world.
@@ -38,7 +47,7 @@ struct Fault {
 impl World {
     /// A world with only domain 0. With the variable `FATA_TRACE` set it prints each hypercall.
     pub fn new() -> Self {
-        let nothing = Setup { console: false, ..Setup::default() };
+        let nothing = Setup { console: false, store: Store::Absent, ..Setup::default() };
         Self(Rc::new(Inner {
             domains: RefCell::new(vec![Rc::new(Domain::new(DomId::DOM0, nothing))]),
             guests: RefCell::default(),
@@ -60,6 +69,7 @@ impl World {
         let id = DomId(self.0.domains.borrow().len() as u16);
         let domain = Rc::new(Domain::new(id, setup));
         self.0.domains.borrow_mut().push(domain.clone());
+        self.backends().iter().for_each(|backend| backend.created(&domain));
         let xen = Xen::new(SimCpu { world: self.clone(), domain });
         self.0.guests.borrow_mut().push(Rc::downgrade(&xen));
         xen
@@ -115,6 +125,11 @@ impl World {
         .await;
     }
 
+    /// Moves the clock on, as by a backend that takes so long.
+    pub fn pass(&self, ns: u64) {
+        self.0.clock_ns.set(self.now_ns() + ns);
+    }
+
     /// Moves the clock to the next deadline: the one given or the earliest timer. Gives whether there was one.
     pub(crate) fn advance(&self, deadline_ns: Option<u64>) -> bool {
         let timer = self.0.timers.borrow().iter().map(|(at, _)| *at).min();
@@ -127,8 +142,11 @@ impl World {
 
     /// Gives each backend a turn; whether any had something to do.
     pub fn run_backends(&self) -> bool {
-        let backends: Vec<_> = self.0.backends.borrow().iter().filter_map(Weak::upgrade).collect();
-        backends.iter().fold(false, |any, backend| backend.turn() | any)
+        self.backends().iter().fold(false, |any, backend| backend.turn() | any)
+    }
+
+    fn backends(&self) -> Vec<Rc<dyn Backend>> {
+        self.0.backends.borrow().iter().filter_map(Weak::upgrade).collect()
     }
 
     /// Demultiplexes the events of each guest; whether there were any.
@@ -151,6 +169,8 @@ impl World {
             assert_eq!(domain.granted(), [], "{} left grants", domain.id);
             assert_eq!(domain.mapped(), 0, "{} left pages of others mapped", domain.id);
             assert_eq!(domain.open_windows.get(), 0, "{} left windows", domain.id);
+            let left: Vec<_> = self.backends().iter().flat_map(|b| b.left_over(domain.id)).collect();
+            assert!(left.is_empty(), "{} left {left:?}", domain.id);
         }
     }
 
