@@ -211,6 +211,14 @@ impl Client {
         }
     }
 
+    pub(crate) fn add_watch(&self, path: &str, depth: Option<u32>) -> Rc<Entry> {
+        let entry = self.watches.add(path, depth);
+        if let State::Dead(error) = self.state.get() {
+            entry.set(Registered::Refused(error));
+        }
+        entry
+    }
+
     pub(crate) fn end_watch(&self, entry: &Rc<Entry>) {
         self.watches.remove(entry);
         // One that is being registered is ended when the reply is there, since replies may come in any order.

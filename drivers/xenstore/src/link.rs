@@ -196,11 +196,11 @@ impl<P: Platform> Link<P> {
             return Err(Error::Gone);
         }
         if wire.rings.is_none() {
+            wire.server = self.server(channel);
+            wire.looked_ns = self.xen.platform().now_ns();
             let (rings, used, notify) = Rings::new(&page)?;
             wire.rings = Some(rings);
             wire.incoming = Incoming::default();
-            wire.server = self.server(channel);
-            wire.looked_ns = self.xen.platform().now_ns();
             self.client.connected(used);
             if notify {
                 channel.notify();
@@ -217,8 +217,9 @@ impl<P: Platform> Link<P> {
             return false;
         }
         wire.looked_ns = now_ns;
-        let Some(server) = self.server(channel) else { return false };
-        wire.server.replace(server).is_some_and(|before| before != server)
+        let server = self.server(channel);
+        let before = core::mem::replace(&mut wire.server, server);
+        server.is_some() && server != before
     }
 
     fn server(&self, channel: &Channel<P>) -> Option<(DomId, Port)> {

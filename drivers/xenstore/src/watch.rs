@@ -37,7 +37,7 @@ pub struct Watch {
 
 impl Watch {
     pub(crate) fn new(client: &Rc<Client>, path: &str, depth: Option<u32>) -> Self {
-        Self { client: client.clone(), entry: client.watches.add(path, depth) }
+        Self { client: client.clone(), entry: client.add_watch(path, depth) }
     }
 
     /// What is watched.
@@ -193,7 +193,7 @@ pub(crate) struct Watches {
 }
 
 impl Watches {
-    fn add(&self, path: &str, depth: Option<u32>) -> Rc<Entry> {
+    pub(crate) fn add(&self, path: &str, depth: Option<u32>) -> Rc<Entry> {
         let token = self.next_token.get();
         self.next_token.set(token.wrapping_add(1));
         let entry = Rc::new(Entry {

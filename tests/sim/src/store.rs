@@ -47,6 +47,14 @@ impl Domain {
         self.frames.borrow()[&STORE_FRAME].clone()
     }
 
+    /// Gives the guest another port for its store, as when it is created anew to resume. The server must be down.
+    pub fn move_store_port(&self) {
+        let old = self.param(HvmParam::StoreEvtchn) as u32;
+        let port = self.open(End::Unbound(DomId::DOM0), false);
+        self.ports.borrow_mut().remove(&old);
+        self.set_param(HvmParam::StoreEvtchn, port.0.into());
+    }
+
     pub(crate) fn announce_store(&self) {
         self.set_param(HvmParam::StorePfn, STORE_FRAME);
     }

@@ -7,7 +7,7 @@ mod tree;
 
 pub use server::Lie;
 
-use crate::domain::Domain;
+use crate::domain::{Domain, End};
 use crate::rng::Rng;
 use crate::store::Store;
 use crate::world::{Backend, World};
@@ -21,6 +21,8 @@ use xen_hyp::{DomId, SharedMem};
 
 /// What C xenstored offers: the reason for a closed connection, depth of watches, `DOMID_ANY`.
 const FEATURES: u32 = 2 | 4 | 8;
+/// By which xenstored hears of domains that end.
+const VIRQ_DOM_EXC: u32 = 3;
 /// No process is started again in less.
 const RESTART_NS: u64 = 50_000_000;
 
@@ -48,6 +50,7 @@ impl Xenstored {
             running: true,
             conflicts: 0,
             served: 0,
+            placeholder: None,
             tokens: 0,
         };
         let store = Rc::new(Self { world: world.clone(), server: RefCell::new(server) });
@@ -151,6 +154,10 @@ impl Xenstored {
         self.world.pass(RESTART_NS);
         let mut server = self.server.borrow_mut();
         server.running = true;
+        server.placeholder = match server.placeholder.take() {
+            Some(port) => self.world.close(&self.world.dom0(), port).map(|()| None).expect("its own port"),
+            None => Some(self.world.dom0().open(End::Virq(VIRQ_DOM_EXC), true)),
+        };
         let doms: Vec<u16> = server.connections.keys().copied().filter(|&dom| dom != 0).collect();
         for domain in doms.into_iter().filter_map(|dom| self.world.find(DomId(dom))) {
             server.attach(&domain);

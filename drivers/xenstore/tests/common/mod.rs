@@ -4,6 +4,7 @@
 use fata_sim::{Setup, SimCpu, Tasks, World, Xenstored};
 use fata_xenstore::Xenstore;
 use std::rc::Rc;
+use std::task::Poll;
 use xen_hyp::{DomId, Xen};
 
 pub(crate) type Store = Xenstore<SimCpu>;
@@ -41,4 +42,26 @@ pub(crate) fn run(world: &World, stores: &[&Store], task: impl Future<Output = (
     // The servers go on for ever; with everything at rest, what was dropped has been undone as well.
     assert_eq!(tasks.run(), stores.len(), "a task waits for ever");
     assert!(done.get());
+}
+
+/// Polls the future so many times, and then drops it if it has not ended.
+pub(crate) async fn drop_after<T>(polls: usize, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = Some(Box::pin(future));
+    let mut left = polls;
+    std::future::poll_fn(move |cx| {
+        let Some(next) = left.checked_sub(1) else {
+            future = None;
+            return Poll::Ready(None);
+        };
+        left = next;
+        match future.as_mut().expect("polled again after its end").as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending if left == 0 => {
+                future = None;
+                Poll::Ready(None)
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
 }

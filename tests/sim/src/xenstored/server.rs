@@ -53,6 +53,8 @@ pub(super) struct Server {
     /// Transactions that ended with EAGAIN.
     pub(super) conflicts: u64,
     pub(super) served: u64,
+    /// Held in every other life, so that ports get other numbers in each.
+    pub(super) placeholder: Option<Port>,
     /// Tokens of domain 0's watches so far.
     pub(super) tokens: u64,
 }
