@@ -35,11 +35,12 @@ const XEN_PROGRAMS: [&str; 7] = [
     "vchan-socket-proxy",
 ];
 /// Libraries that are not Xen's. `xl` opens libgcc_s by name when its threads end, and aborts without it.
-const LIBRARIES: [&str; 8] = [
+const LIBRARIES: [&str; 9] = [
     "ld-linux-aarch64.so.1",
     "libc.so.6",
     "libm.so.6",
     "libgcc_s.so.1",
+    "libsmartcols.so.1",
     "libyajl.so.2",
     "libfdt.so.1",
     "libuuid.so.1",
@@ -124,6 +125,8 @@ pub(crate) fn initramfs(parts: &XenParts) -> Result<Vec<u8>> {
     for program in ["xl", "xenstored", "xenconsoled"] {
         archive.link(&format!("usr/sbin/{program}"), &format!("/{xen_dir}/bin/{program}"));
     }
+    // busybox has one that cannot set a sector size; its shell prefers it unless told the path.
+    archive.file("sbin/losetup", 0o755, &read(root, "usr/sbin/losetup")?);
     archive.file("usr/bin/xenstore", 0o755, &read(root, "usr/bin/xenstore")?);
     for verb in ["read", "write", "ls", "list", "rm", "exists", "watch", "chmod"] {
         archive.link(&format!("usr/bin/xenstore-{verb}"), "xenstore");

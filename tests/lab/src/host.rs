@@ -14,7 +14,7 @@ use crate::control::{Control, Output};
 use crate::dom0;
 use crate::dtb::Module;
 use crate::guest::{End, Ends, Guest};
-use crate::lab::Lab;
+use crate::lab::{Lab, short_hash};
 use crate::machine::{Config, Folder, XEN_STOPPED, file_size};
 use crate::parts::{Qemu, XenParts};
 use crate::ports::{self, Ports};
@@ -24,8 +24,8 @@ use crate::qmp::Monitor;
 
 /// The board's memory, unless the configuration says otherwise.
 const MEMORY_MIB: u32 = 1024;
-/// dom0's share; Xen's own and the guests' is the rest.
-const DOM0_ARGS: &str = "dom0_mem=256M dom0_max_vcpus=1";
+/// dom0's share, unless the configuration says otherwise; Xen's own and the guests' is the rest.
+const DOM0_MEMORY_MIB: u32 = 256;
 /// Low in memory, or Xen finds no room for dom0 beside them.
 const KERNEL_ADDRESS: u64 = 0x4200_0000;
 /// QEMU's device tree lies at 0x4800_0000.
@@ -56,6 +56,8 @@ pub struct XlDomU {
     pub vcpus: u32,
     /// Its command line.
     pub args: String,
+    /// Its disks, as [`Disk::spec`](crate::Disk::spec) gives them.
+    pub disks: Vec<String>,
     /// More lines of xl.cfg(5).
     pub more: String,
     /// Leaves it paused, for `xl unpause`.
@@ -72,6 +74,7 @@ impl XlDomU {
             memory_mib,
             vcpus: 1,
             args: String::new(),
+            disks: Vec::new(),
             more: String::new(),
             paused: false,
         }
@@ -80,12 +83,13 @@ impl XlDomU {
     fn config(&self, kernel: &str, ramdisk: Option<&str>) -> String {
         let ramdisk = ramdisk.map(|path| format!("ramdisk = {}\n", quoted(path))).unwrap_or_default();
         format!(
-            "name = {}\nkernel = {}\n{ramdisk}cmdline = {}\nmemory = {}\nvcpus = {}\n{}\n",
+            "name = {}\nkernel = {}\n{ramdisk}cmdline = {}\nmemory = {}\nvcpus = {}\ndisk = [{}]\n{}\n",
             quoted(&self.name),
             quoted(kernel),
             quoted(&self.args),
             self.memory_mib,
             self.vcpus,
+            self.disks.iter().map(|disk| quoted(disk)).collect::<Vec<_>>().join(", "),
             self.more
         )
     }
@@ -162,30 +166,61 @@ impl Dom0 {
     /// Creates a domain with `xl create` and joins its console. It stays when it ends, until [`Self::destroy`].
     pub fn create(&self, domu: &XlDomU) -> Result<Guest> {
         let name = &domu.name;
-        let push = |path: &Path, what: &str| -> Result<String> {
-            let remote = format!("/tmp/{name}.{what}");
-            let contents = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
-            self.push(&remote, &contents)?;
+        let (port, console) = self.ports().take(name, &self.folder)?;
+        let attach = format!(
+            "setsid /lab/attach $id /dev/lab/{port} </dev/null >/dev/null 2>&1 &\necho $! >/tmp/{name}.attach"
+        );
+        let domain = self.xl_create(domu, &attach).inspect_err(|_| self.ports().give_back(name))?;
+        Ok(Guest { domain, console, ends: self.ends.clone() })
+    }
+
+    /// The same without a console, of which there are only a few, and gives its number. What it writes is kept in
+    /// dom0; [`Self::console_of`] reads it.
+    pub fn create_alone(&self, domu: &XlDomU) -> Result<u16> {
+        self.xl_create(domu, "")
+    }
+
+    /// Waits until the latest guest of that name has written `text`, which is within a line and has no quotes; gives
+    /// all that it wrote so far.
+    pub fn console_of(&self, name: &str, text: &str, timeout: Duration) -> Result<String> {
+        let log = console_log(name);
+        let script = format!(
+            "n={}\nuntil grep -qF '{text}' {log} 2>/dev/null; do\n\
+             n=$((n - 1)); [ $n -gt 0 ] || {{ cat {log}; exit 1; }}; usleep 20000\ndone\ncat {log}",
+            timeout.as_millis() / 20 + 1
+        );
+        let output = self.run(&script, timeout * 4 + COMMAND_TIMEOUT)?;
+        if output.code != 0 {
+            bail!("{name} does not say {text:?}, but:\n{}", output.text());
+        }
+        Ok(output.text())
+    }
+
+    fn xl_create(&self, domu: &XlDomU, then: &str) -> Result<u16> {
+        let name = &domu.name;
+        // One copy serves all guests of an image.
+        let push = |path: &Path| -> Result<String> {
+            let context = || format!("reading {}", path.display());
+            let written = fs::metadata(path).and_then(|meta| meta.modified()).with_context(context)?;
+            let remote = format!("/tmp/file-{}", short_hash(&format!("{} {written:?}", path.display())));
+            if self.run(&format!("[ -e {remote} ]"), COMMAND_TIMEOUT)?.code != 0 {
+                self.push(&remote, &fs::read(path).with_context(context)?)?;
+            }
             Ok(remote)
         };
-        let kernel = push(&domu.kernel, "kernel")?;
-        let ramdisk = domu.ramdisk.as_deref().map(|path| push(path, "ramdisk")).transpose()?;
+        let kernel = push(&domu.kernel)?;
+        let ramdisk = domu.ramdisk.as_deref().map(push).transpose()?;
         self.push(&format!("/tmp/{name}.cfg"), domu.config(&kernel, ramdisk.as_deref()).as_bytes())?;
-        let (port, console) = self.ports().take(name, &self.folder)?;
         // xenconsoled would go on with the log of an earlier guest of that name.
         let log = console_log(name);
         let paused = if domu.paused { "p" } else { "" };
         // Nobody needs to watch the domain for xl: it is not restarted.
-        let script = format!(
-            "rm -f {log}\n\
+        let id = self.sh(&format!(
+            "rm -f {log} /tmp/{name}.attach\n\
              xl create -q -e{paused} /tmp/{name}.cfg >/tmp/{name}.xl 2>&1 || {{ cat /tmp/{name}.xl; exit 1; }}\n\
-             id=$(xl domid {name})\n\
-             setsid /lab/attach $id /dev/lab/{port} </dev/null >/dev/null 2>&1 &\n\
-             echo $! >/tmp/{name}.attach\necho $id"
-        );
-        let created = self.sh(&script).and_then(|id| id.trim().parse().context("xl gave no domain number"));
-        let domain = created.inspect_err(|_| self.ports().give_back(name))?;
-        Ok(Guest { domain, console, ends: self.ends.clone() })
+             id=$(xl domid {name})\n{then}\necho $id"
+        ))?;
+        id.trim().parse().with_context(|| format!("xl gives {id:?} as a domain's number"))
     }
 
     /// Waits until all that an ended guest wrote is in its transcript.
@@ -246,9 +281,10 @@ impl Plan {
             Ok(vec!["dom0.cpio".to_owned()])
         })?;
         let initramfs = dir.join("dom0.cpio");
-        let memory_mib = config.memory_mib.unwrap_or(MEMORY_MIB);
+        let dom0_mib = config.dom0_memory_mib.unwrap_or(DOM0_MEMORY_MIB);
+        let memory_mib = config.memory_mib.unwrap_or(MEMORY_MIB - DOM0_MEMORY_MIB + dom0_mib);
         let mut tree = config.host_tree(lab, &qemu, memory_mib, ui)?;
-        let xen_args = config.xen_command_line(DOM0_ARGS);
+        let xen_args = config.xen_command_line(&format!("dom0_mem={dom0_mib}M dom0_max_vcpus=1"));
         tree.xen_bootargs(&xen_args)?;
         tree.dom0(
             Module { address: KERNEL_ADDRESS, bytes: file_size(&parts.kernel)? },

@@ -57,6 +57,8 @@ pub struct Config {
     pub gic: Gic,
     /// The board's memory; with none given, enough for the guests.
     pub memory_mib: Option<u32>,
+    /// dom0's part of it, its disks included.
+    pub dom0_memory_mib: Option<u32>,
     /// Physical CPUs.
     pub cpus: u32,
     /// Counts instructions instead of time: one a nanosecond, the same in every run.
@@ -80,6 +82,7 @@ impl Default for Config {
             xen: XenVersion::V4_20,
             gic: Gic::V3,
             memory_mib: None,
+            dom0_memory_mib: None,
             cpus: 1,
             icount: false,
             xen_args: Vec::new(),

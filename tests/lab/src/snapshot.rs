@@ -33,6 +33,7 @@ impl Plan {
 fn family(config: &Config) -> String {
     let mut words = vec![format!("xen-{}-gic{}", config.xen, config.gic)];
     words.extend(config.memory_mib.map(|mib| format!("{mib}MiB")));
+    words.extend(config.dom0_memory_mib.map(|mib| format!("dom0-{mib}MiB")));
     words.extend((config.cpus != 1).then(|| format!("{}cpus", config.cpus)));
     words.extend(config.icount.then(|| "icount".to_owned()));
     words.extend(config.xen_args.iter().chain(&config.qemu_args).cloned());

@@ -8,6 +8,7 @@ mod clock;
 mod console;
 mod crash;
 mod dialogue;
+mod disks;
 mod ends;
 mod greets;
 mod hardship;
@@ -50,6 +51,7 @@ pub fn all() -> Vec<Case> {
     hardship::add(&mut cases);
     trees::add(&mut cases);
     clock::add(&mut cases);
+    disks::add(&mut cases);
     idle::add(&mut cases);
     bare::add(&mut cases);
     cases
