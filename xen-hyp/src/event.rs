@@ -23,7 +23,11 @@ pub(crate) struct Events {
 struct PortState {
     signal: Signal,
     sent: Cell<u64>,
+    handler: RefCell<Option<Handler>>,
 }
+
+/// What is done at an event, before anybody who waits for it has a turn.
+type Handler = Rc<dyn Fn()>;
 
 /// Counts over all ports since the start.
 #[derive(Clone, Copy, Debug, Default)]
@@ -244,7 +248,14 @@ impl Events {
         self.count(|t| t.received += 1);
         let state = self.ports.borrow().get(word * 64 + bit).cloned().flatten();
         match state {
-            Some(state) => state.signal.fire(),
+            Some(state) => {
+                // Not kept borrowed, since it may be exchanged by what is done.
+                let handler = state.handler.borrow().clone();
+                if let Some(handler) = handler {
+                    handler();
+                }
+                state.signal.fire();
+            }
             None => {
                 shared.mask[word].fetch_or(1 << bit, Ordering::SeqCst);
                 self.count(|t| t.unknown += 1);
@@ -288,6 +299,13 @@ impl<P: Platform> Channel<P> {
         });
     }
 
+    /// Has this done at each event by the run loop, before the tasks that wait for it have a turn: for what moves
+    /// answers to those who wait for them, and so saves a task and a turn. It must not wait, and is dropped with the
+    /// channel.
+    pub fn on_event(&self, handler: Rc<dyn Fn()>) {
+        *self.state.handler.borrow_mut() = Some(handler);
+    }
+
     /// What fires at each event.
     pub fn signal(&self) -> &Signal {
         &self.state.signal
@@ -311,6 +329,8 @@ impl<P: Platform> Channel<P> {
 
 impl<P: Platform> Drop for Channel<P> {
     fn drop(&mut self) {
+        // Somebody may still wait for the signal, but nothing is done any more.
+        *self.state.handler.borrow_mut() = None;
         if let Some(shared) = self.xen.platform().shared() {
             self.xen.events.remove(&shared, self.port);
         }

@@ -1,9 +1,9 @@
 //! A connection to one backend: its rings, and how requests are written into them.
 
 use crate::features::Agreed;
-use crate::queue::{Flight, Queue};
+use crate::queue::{Answer, Queue};
 use crate::request::{Piece, Request, Task};
-use crate::wire::{self, DIRECT_SEGMENTS, Direct, Discard, Indirect, Op, PAGE_SECTORS, Segment};
+use crate::wire::{self, DIRECT_SEGMENTS, Direct, Indirect, Op, PAGE_SECTORS, Segment};
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
@@ -34,8 +34,6 @@ pub(crate) struct Connection<P: Platform> {
     xen: Rc<Xen<P>>,
     peer: DomId,
     pub(crate) agreed: Agreed,
-    /// The disk can discard beyond recovery.
-    pub(crate) secure: bool,
     handle: u16,
     queues: Vec<Queue<P>>,
     pub(crate) channels: Rc<[Channel<P>]>,
@@ -45,7 +43,6 @@ pub(crate) struct Connection<P: Platform> {
     exclusive: bool,
     /// Pages lent for good and not in use; the last one used is the first to be used again.
     pool: Vec<Granted<P>>,
-    tables: Vec<Granted<P>>,
     zeroes: Option<Granted<P>>,
 }
 
@@ -90,7 +87,6 @@ impl<P: Platform> Connection<P> {
             xen: xen.clone(),
             peer,
             agreed,
-            secure: false,
             // "same as virtual-device", of which the field holds the low half.
             handle: id as u16,
             queues,
@@ -99,7 +95,6 @@ impl<P: Platform> Connection<P> {
             in_flight: 0,
             exclusive: false,
             pool: Vec::new(),
-            tables: Vec::new(),
             zeroes: None,
         };
         Ok((connection, nodes))
@@ -142,26 +137,25 @@ impl<P: Platform> Connection<P> {
         }
     }
 
+    /// The ring whose turn it is, if any has room.
     fn queue(&mut self) -> Option<usize> {
         let count = self.queues.len();
-        let found = (0..count).map(|n| (self.next_queue + n) % count).find(|&n| self.queues[n].has_room())?;
+        if count == 1 {
+            return self.queues[0].next().map(|_| 0);
+        }
+        let found =
+            (0..count).map(|n| (self.next_queue + n) % count).find(|&n| self.queues[n].next().is_some())?;
         self.next_queue = (found + 1) % count;
         Some(found)
     }
 
-    fn push(
-        &mut self,
-        queue: usize,
-        bytes: &[u8],
-        piece: &Piece<P>,
-        sectors: u64,
-        pages: Vec<Granted<P>>,
-        table: Option<Granted<P>>,
-    ) -> Issued {
-        let start = piece.range.start;
-        let piece =
-            Piece { request: piece.request.clone(), range: start..start + sectors, order: piece.order };
-        self.queues[queue].push(bytes, Flight { piece, pages, table });
+    /// Sends a request without data for all of a piece.
+    fn send(&mut self, piece: &Piece<P>, request: impl FnOnce(u64) -> Direct) -> Issued {
+        let Some(queue) = self.queue() else { return Issued::Later };
+        let queue = &mut self.queues[queue];
+        let Some((_, id)) = queue.next() else { return Issued::Later };
+        let sectors = piece.range.end - piece.range.start;
+        queue.push(request(id).bytes(), piece, sectors);
         self.in_flight += 1;
         Issued::Sent(sectors)
     }
@@ -176,31 +170,20 @@ impl<P: Platform> Connection<P> {
         }
     }
 
-    /// A request of no data.
     fn issue_bare(&mut self, piece: &Piece<P>, op: Op) -> Issued {
-        let Some(queue) = self.queue() else { return Issued::Later };
-        let id = self.queues[queue].next_id();
-        let request = Direct { operation: op as u8, handle: self.handle, id, ..Direct::default() };
-        let sectors = piece.range.end - piece.range.start;
-        self.push(queue, request.bytes(), piece, sectors, Vec::new(), None)
+        let handle = self.handle;
+        self.send(piece, |id| Direct { operation: op as u8, handle, id, ..Direct::default() })
     }
 
     fn issue_discard(&mut self, piece: &Piece<P>, secure: bool) -> Issued {
-        if !self.agreed.discard || (secure && !self.secure) {
+        if !self.agreed.discard || (secure && !self.agreed.discard_secure) {
             return Issued::Failed(Error::Unsupported);
         }
-        let Some(queue) = self.queue() else { return Issued::Later };
+        let handle = self.handle;
+        let sector = piece.request.sectors.start + piece.range.start;
         let sectors = piece.range.end - piece.range.start;
-        let request = Discard {
-            operation: Op::Discard as u8,
-            flag: if secure { wire::DISCARD_SECURE } else { 0 },
-            handle: self.handle,
-            pad: 0,
-            id: self.queues[queue].next_id(),
-            sector: piece.request.sectors.start + piece.range.start,
-            sectors,
-        };
-        self.push(queue, request.as_bytes(), piece, sectors, Vec::new(), None)
+        let flag = if secure { wire::DISCARD_SECURE } else { 0 };
+        self.send(piece, |id| Direct::discard(flag, handle, id, sector, sectors))
     }
 
     fn issue_data(&mut self, piece: &Piece<P>) -> Issued {
@@ -208,20 +191,12 @@ impl<P: Platform> Connection<P> {
         let most = u64::from(self.agreed.segments) * PAGE_SECTORS;
         let sectors = (piece.range.end - piece.range.start).min(most);
         let count = sectors.div_ceil(PAGE_SECTORS) as usize;
-        let table = match count > DIRECT_SEGMENTS {
-            true => match self.tables.pop().map_or_else(|| lend(&self.xen, self.peer, 1, Access::Read), Ok) {
-                Ok(table) => Some(table),
-                Err(error) => return self.no_grant(error),
-            },
-            false => None,
-        };
-        let pages = match self.pages(piece, sectors, count) {
-            Ok(pages) => pages,
-            Err(error) => {
-                self.tables.extend(table);
-                return self.no_grant(error);
-            }
-        };
+        let lent = self.lend_pages(piece, queue, sectors, count);
+        let Some((slot, id)) = self.queues[queue].next() else { return Issued::Later };
+        if let Err(error) = lent {
+            self.pool.append(&mut slot.pages);
+            return self.no_grant(error);
+        }
         let last = ((sectors - 1) % PAGE_SECTORS) as u8;
         let segment = |index: usize, gref: GrantRef| {
             let last = if index + 1 == count { last } else { PAGE_SECTORS as u8 - 1 };
@@ -229,92 +204,90 @@ impl<P: Platform> Connection<P> {
         };
         let sector = piece.request.sectors.start + piece.range.start;
         let op = if piece.request.task == Task::Read { Op::Read } else { Op::Write };
-        let (id, handle) = (self.queues[queue].next_id(), self.handle);
-        match table {
-            None => {
-                let mut request = Direct {
-                    operation: op as u8,
-                    nr_segments: count as u8,
-                    handle,
-                    id,
-                    sector,
-                    ..Direct::default()
-                };
-                self.each_ref(piece, &pages, count, |index, gref| {
-                    request.segments[index] = segment(index, gref)
-                });
-                self.push(queue, request.bytes(), piece, sectors, pages, None)
+        let (handle, zeroes) = (self.handle, self.zeroes.as_ref());
+        // Passes each page's number and reference on.
+        let each_ref = |pages: &[Granted<P>], mut each: &mut dyn FnMut(usize, GrantRef)| {
+            if !pages.is_empty() {
+                pages.iter().enumerate().for_each(|(index, page)| each(index, page.gref()));
+            } else if let (Some(zeroes), Task::WriteZeroes) = (zeroes, piece.request.task) {
+                (0..count).for_each(|index| each(index, zeroes.gref()));
+            } else {
+                let mut index = 0..;
+                let each = &mut each;
+                piece
+                    .request
+                    .each_ref(piece.range.start, count, |gref| each(index.next().unwrap_or(0), gref));
             }
-            Some(table) => {
-                self.each_ref(piece, &pages, count, |index, gref| {
-                    table.write(index * size_of::<Segment>(), &segment(index, gref));
-                });
-                let mut grefs = [0; wire::INDIRECT_PAGES];
-                grefs[0] = table.gref().0;
-                let request = Indirect {
-                    operation: Op::Indirect as u8,
-                    indirect_op: op as u8,
-                    nr_segments: count as u16,
-                    pad: 0,
-                    id,
-                    sector,
-                    handle,
-                    pad2: 0,
-                    grefs,
-                    pad3: 0,
-                };
-                self.push(queue, request.as_bytes(), piece, sectors, pages, Some(table))
-            }
+        };
+        if count <= DIRECT_SEGMENTS {
+            let operation = op as u8;
+            let mut request =
+                Direct { operation, nr_segments: count as u8, handle, id, sector, ..Direct::default() };
+            each_ref(&slot.pages, &mut |index, gref| request.segments[index] = segment(index, gref));
+            self.queues[queue].push(request.bytes(), piece, sectors);
+        } else if let Some(table) = &slot.table {
+            each_ref(&slot.pages, &mut |index, gref| {
+                table.write(index * size_of::<Segment>(), &segment(index, gref));
+            });
+            let mut grefs = [0; wire::INDIRECT_PAGES];
+            grefs[0] = table.gref().0;
+            let request = Indirect {
+                operation: Op::Indirect as u8,
+                indirect_op: op as u8,
+                nr_segments: count as u16,
+                pad: 0,
+                id,
+                sector,
+                handle,
+                pad2: 0,
+                grefs,
+                pad3: 0,
+            };
+            self.queues[queue].push(request.as_bytes(), piece, sectors);
         }
+        self.in_flight += 1;
+        Issued::Sent(sectors)
     }
 
-    /// Makes `count` pages with the piece's data available to the backend: those of the pool, which are given, or
-    /// the request's own.
-    fn pages(&mut self, piece: &Piece<P>, sectors: u64, count: usize) -> Result<Vec<Granted<P>>, GrantError> {
+    /// Makes `count` pages with the piece's data available to the backend: some of the pool, which the slot then has,
+    /// or the request's own. And the page for their segments, if there are many.
+    fn lend_pages(
+        &mut self,
+        piece: &Piece<P>,
+        queue: usize,
+        sectors: u64,
+        count: usize,
+    ) -> Result<(), GrantError> {
+        let Self { xen, peer, agreed, queues, pool, zeroes, .. } = self;
+        let Some((slot, _)) = queues[queue].next() else { return Ok(()) };
+        if count > DIRECT_SEGMENTS && slot.table.is_none() {
+            // What is mapped for good is mapped for writing (`blkif.h`, note 8), this page too.
+            let access = if agreed.persistent { Access::Write } else { Access::Read };
+            slot.table = Some(lend(xen, *peer, 1, access)?);
+        }
         let request = &piece.request;
-        if !self.agreed.persistent {
+        if !agreed.persistent {
             if request.task != Task::WriteZeroes {
-                return request.lend(&self.xen, self.peer).map(|()| Vec::new());
+                return request.lend(xen, *peer);
             }
-            if self.zeroes.is_none() {
-                self.zeroes = Some(lend(&self.xen, self.peer, 1, Access::Read)?);
+            if zeroes.is_none() {
+                *zeroes = Some(lend(xen, *peer, 1, Access::Read)?);
             }
-            return Ok(Vec::new());
+            return Ok(());
         }
-        while self.pool.len() < count {
-            self.pool.push(lend(&self.xen, self.peer, 1, Access::Write)?);
+        while slot.pages.len() < count {
+            let page = pool.pop().map_or_else(|| lend(xen, *peer, 1, Access::Write), Ok)?;
+            slot.pages.push(page);
         }
-        let pages = self.pool.split_off(self.pool.len() - count);
         if request.task == Task::WriteZeroes {
-            pages.iter().for_each(|page| page.copy_out(0, &[0; PAGE_SIZE]));
+            slot.pages.iter().for_each(|page| page.copy_out(0, &[0; PAGE_SIZE]));
         } else if request.task == Task::Write {
             request.with_buffer(|buffer| {
                 let data = &buffer[bytes(piece.range.start)..bytes(piece.range.start + sectors)];
-                data.chunks(PAGE_SIZE).zip(&pages).for_each(|(data, page)| page.copy_out(0, data));
+                data.chunks(PAGE_SIZE).zip(&slot.pages).for_each(|(data, page)| page.copy_out(0, data));
             });
         }
-        Ok(pages)
-    }
-
-    /// Passes each page's number and reference on.
-    fn each_ref(
-        &self,
-        piece: &Piece<P>,
-        pages: &[Granted<P>],
-        count: usize,
-        mut each: impl FnMut(usize, GrantRef),
-    ) {
-        if let (Some(zeroes), Task::WriteZeroes) = (&self.zeroes, piece.request.task) {
-            (0..count).for_each(|index| each(index, zeroes.gref()));
-        } else if pages.is_empty() {
-            let mut index = 0;
-            piece.request.each_ref(piece.range.start, count, |gref| {
-                each(index, gref);
-                index += 1;
-            });
-        } else {
-            pages.iter().enumerate().for_each(|(index, page)| each(index, page.gref()));
-        }
+        Ok(())
     }
 
     /// What becomes of a request for which there is no grant: it waits, if there will be one.
@@ -329,20 +302,22 @@ impl<P: Platform> Connection<P> {
     /// Takes the next answer: to what, and with which status.
     pub(crate) fn take(&mut self) -> Result<Option<(Piece<P>, i16)>, Corrupt> {
         for queue in &mut self.queues {
-            let Some((flight, status)) = queue.take()? else { continue };
+            let Some(Answer { piece, status, slot }) = queue.take()? else { continue };
             self.in_flight -= 1;
-            let Flight { piece, pages, table } = flight;
             if piece.request.task == Task::Barrier {
                 self.exclusive = false;
             }
-            if status == wire::OKAY && piece.request.task == Task::Read && !pages.is_empty() {
-                piece.request.with_buffer(|buffer| {
-                    let data = &mut buffer[bytes(piece.range.start)..bytes(piece.range.end)];
-                    data.chunks_mut(PAGE_SIZE).zip(&pages).for_each(|(data, page)| page.copy_in(0, data));
-                });
+            if !slot.pages.is_empty() {
+                if status == wire::OKAY && piece.request.task == Task::Read {
+                    piece.request.with_buffer(|buffer| {
+                        let data = &mut buffer[bytes(piece.range.start)..bytes(piece.range.end)];
+                        data.chunks_mut(PAGE_SIZE)
+                            .zip(&slot.pages)
+                            .for_each(|(data, page)| page.copy_in(0, data));
+                    });
+                }
+                self.pool.append(&mut slot.pages);
             }
-            self.pool.extend(pages);
-            self.tables.extend(table);
             return Ok(Some((piece, status)));
         }
         Ok(None)
@@ -350,8 +325,7 @@ impl<P: Platform> Connection<P> {
 
     /// Ends it, and gives what was under way, in the order in which it was asked for.
     pub(crate) fn into_unfinished(self) -> Vec<Piece<P>> {
-        let flights = self.queues.into_iter().flat_map(Queue::into_flights);
-        let mut pieces: Vec<_> = flights.map(|flight| flight.piece).collect();
+        let mut pieces: Vec<_> = self.queues.into_iter().flat_map(Queue::into_pieces).collect();
         pieces.sort_by_key(|piece| (piece.order, piece.range.start));
         pieces
     }

@@ -6,6 +6,7 @@ use crate::request::{Piece, Request, Task};
 use crate::wire;
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
+use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::fmt;
 use core::ops::Range;
@@ -54,7 +55,15 @@ pub(crate) struct Inner<P: Platform> {
     /// Fires when the link or the geometry changes.
     changed: Signal,
     totals: Cell<Totals>,
+    /// Fires when the backend has broken the protocol.
+    pub(crate) broken: Signal,
+    is_broken: Cell<bool>,
+    /// Requests that are over, to be used again.
+    spare: RefCell<Vec<Rc<Request<P>>>>,
 }
+
+/// More than so many are not kept.
+const SPARE: usize = 64;
 
 /// Requests on their way to the backend.
 struct Line<P: Platform> {
@@ -76,6 +85,9 @@ impl<P: Platform> Disk<P> {
             geometry: Cell::new(None),
             changed: Signal::new(),
             totals: Cell::default(),
+            broken: Signal::new(),
+            is_broken: Cell::new(false),
+            spare: RefCell::default(),
         }))
     }
 
@@ -188,7 +200,7 @@ impl<P: Platform> Inner<P> {
         buffer: Option<Buffer>,
         impatient: bool,
     ) -> (Option<Buffer>, Result<(), Error>) {
-        let request = Request::new(task, sectors, buffer, impatient);
+        let request = Request::new(task, sectors, buffer, impatient, &self.spare);
         {
             let mut line = self.line.borrow_mut();
             let range = 0..request.sectors.end - request.sectors.start;
@@ -197,13 +209,21 @@ impl<P: Platform> Inner<P> {
             line.waiting.push_back(Piece { request: request.clone(), range, order });
         }
         self.pump();
-        request.wait().await
+        let result = request.wait().await;
+        let mut spare = self.spare.borrow_mut();
+        if spare.len() < SPARE {
+            spare.push(request);
+        }
+        result
     }
 
     /// Sends what can be sent.
     fn pump(&self) {
         let mut line = self.line.borrow_mut();
         let Line { connection: Some(connection), waiting, .. } = &mut *line else { return };
+        if waiting.is_empty() {
+            return;
+        }
         while let Some(piece) = waiting.front_mut() {
             let (sectors, error) = match connection.issue(piece) {
                 Issued::Sent(sectors) => {
@@ -224,14 +244,26 @@ impl<P: Platform> Inner<P> {
         connection.publish();
     }
 
-    /// Takes all answers there are, and sends what they made room for.
-    pub(crate) fn service(&self) -> Result<(), Corrupt> {
-        loop {
-            let mut line = self.line.borrow_mut();
-            let Line { connection: Some(connection), waiting, .. } = &mut *line else { return Ok(()) };
-            let Some((piece, status)) = connection.take()? else { break };
-            let task = piece.request.task;
-            if status == wire::EOPNOTSUPP && task == Task::Barrier && connection.agreed.barrier {
+    /// Takes all answers there are, and sends what they made room for. At each event of the backend, before the tasks
+    /// that wait for answers have a turn.
+    fn service(&self) {
+        if self.take_answers().is_err() {
+            self.is_broken.set(true);
+            self.broken.fire();
+        } else {
+            self.pump();
+        }
+    }
+
+    fn take_answers(&self) -> Result<(), Corrupt> {
+        let mut line = self.line.borrow_mut();
+        let Line { connection: Some(connection), waiting, .. } = &mut *line else { return Ok(()) };
+        if self.is_broken.get() {
+            return Ok(());
+        }
+        while let Some((piece, status)) = connection.take()? {
+            if status == wire::EOPNOTSUPP && piece.request.task == Task::Barrier && connection.agreed.barrier
+            {
                 // It had said that it could. There is another way.
                 connection.agreed.barrier = false;
                 waiting.push_front(piece);
@@ -240,8 +272,11 @@ impl<P: Platform> Inner<P> {
             let error = outcome(&piece.request, status);
             self.answered(&piece.request, piece.range.end - piece.range.start, error);
         }
-        self.pump();
         Ok(())
+    }
+
+    pub(crate) fn is_broken(&self) -> bool {
+        self.is_broken.get()
     }
 
     fn answered(&self, request: &Request<P>, sectors: u64, error: Option<Error>) {
@@ -262,7 +297,12 @@ impl<P: Platform> Inner<P> {
     }
 
     /// The backend works: sends what has waited for it.
-    pub(crate) fn connect(&self, connection: Connection<P>, geometry: Geometry) {
+    pub(crate) fn connect(self: &Rc<Self>, connection: Connection<P>, geometry: Geometry) {
+        for channel in connection.channels.iter() {
+            let disk = Rc::downgrade(self);
+            channel.on_event(Rc::new(move || disk.upgrade().iter().for_each(|disk| disk.service())));
+        }
+        self.is_broken.set(false);
         self.line.borrow_mut().connection = Some(connection);
         let mut totals = self.totals.get();
         totals.connects += 1;
@@ -270,6 +310,8 @@ impl<P: Platform> Inner<P> {
         self.geometry.set(Some(geometry));
         self.set_link(Link::Ready);
         self.pump();
+        // What came before anybody listened.
+        self.service();
     }
 
     /// The backend has let go: what was under way is put first in line again, or fails if its user wants that.
@@ -315,11 +357,6 @@ impl<P: Platform> Inner<P> {
         if self.geometry.replace(Some(geometry)) != Some(geometry) {
             self.changed.fire();
         }
-    }
-
-    /// What was agreed on, while connected.
-    pub(crate) fn with_connection<T>(&self, look: impl FnOnce(&mut Connection<P>) -> T) -> Option<T> {
-        self.line.borrow_mut().connection.as_mut().map(look)
     }
 }
 

@@ -43,49 +43,55 @@ impl Options {
 /// Xenstore's numbers, absent if there is none or it is none.
 pub(crate) type Number = Option<u64>;
 
-/// The nodes that are read before connecting (`blkif.h`, "Features" and "Request Transport Parameters").
-pub(crate) const OFFER: [&str; 7] = [
+/// The nodes that are read before connecting (`blkif.h`, "Request Transport Parameters").
+pub(crate) const OFFER: [&str; 3] =
+    ["feature-max-indirect-segments", "max-ring-page-order", "multi-queue-max-queues"];
+
+/// The nodes that are read once the backend is connected (`blkif.h`, "Features" and "Backend Device Properties").
+/// Linux writes the features as late as that.
+pub(crate) const PROPERTIES: [&str; 10] = [
+    "sectors",
+    "sector-size",
+    "physical-sector-size",
+    "info",
+    "discard-granularity",
+    "discard-secure",
     "feature-barrier",
     "feature-flush-cache",
     "feature-discard",
     "feature-persistent",
-    "feature-max-indirect-segments",
-    "max-ring-page-order",
-    "multi-queue-max-queues",
 ];
-
-/// The nodes that are read once the backend is connected (`blkif.h`, "Backend Device Properties").
-pub(crate) const PROPERTIES: [&str; 6] =
-    ["sectors", "sector-size", "physical-sector-size", "info", "discard-granularity", "discard-secure"];
 
 /// What was agreed on for one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Agreed {
-    pub(crate) barrier: bool,
-    pub(crate) flush: bool,
-    pub(crate) discard: bool,
-    pub(crate) persistent: bool,
     pub(crate) ring_order: u32,
     pub(crate) queues: u32,
     pub(crate) segments: u32,
+    /// Whether we would like it; once connected, whether it is so.
+    pub(crate) persistent: bool,
+    pub(crate) barrier: bool,
+    pub(crate) flush: bool,
+    pub(crate) discard: bool,
+    pub(crate) discard_secure: bool,
 }
 
 impl Agreed {
     pub(crate) fn on(offer: [Number; OFFER.len()], options: &Options) -> Self {
-        let [barrier, flush, discard, persistent, indirect, order, queues] = offer;
-        let is = |number: Number| number == Some(1);
+        let [indirect, order, queues] = offer;
         // Each is the smaller of two numbers, one of which is ours, so absurd ones do no harm.
         let least = |offered: Number, ours: u32| offered.unwrap_or(0).min(ours.into()) as u32;
         let direct = DIRECT_SEGMENTS as u32;
         Self {
-            barrier: is(barrier),
-            flush: is(flush),
-            discard: is(discard),
-            persistent: options.persistent && is(persistent),
             ring_order: least(order, options.ring_order.min(4)),
             queues: least(queues, options.queues.min(16)).max(1),
             segments: least(indirect, options.segments.min(SEGMENTS_A_PAGE as u32))
                 .max(direct.min(options.segments.max(1))),
+            persistent: options.persistent,
+            barrier: false,
+            flush: false,
+            discard: false,
+            discard_secure: false,
         }
     }
 }
@@ -98,13 +104,14 @@ const READONLY: u64 = 4;
 /// The largest logical sector: one that a segment of a single page can hold.
 const LARGEST_SECTOR: u64 = 4096;
 
-/// What the disk is like. `writable` is the node `mode`. Fails on a disk that cannot be used.
-pub(crate) fn geometry(
+/// What the disk is like, and what can be done with it. `writable` is the node `mode`. Fails on a disk that cannot be
+/// used.
+pub(crate) fn properties(
     nodes: [Number; PROPERTIES.len()],
     writable: bool,
     agreed: &Agreed,
-) -> Result<(Geometry, bool), Error> {
-    let [sectors, logical, physical, info, granularity, secure] = nodes;
+) -> Result<(Geometry, Agreed), Error> {
+    let [sectors, logical, physical, info, granularity, secure, barrier, flush, discard, persistent] = nodes;
     let sectors = sectors.ok_or(Error::Corrupt)?.min(u64::MAX / SECTOR as u64);
     let logical = logical.unwrap_or(SECTOR as u64);
     if !logical.is_power_of_two() || logical < SECTOR as u64 {
@@ -113,6 +120,15 @@ pub(crate) fn geometry(
     if logical > LARGEST_SECTOR {
         return Err(Error::Unsupported);
     }
+    let is = |number: Number| number == Some(1);
+    let agreed = Agreed {
+        barrier: is(barrier),
+        flush: is(flush),
+        discard: is(discard),
+        discard_secure: is(secure),
+        persistent: agreed.persistent && is(persistent),
+        ..*agreed
+    };
     let info = info.unwrap_or(0);
     let byte_count = |number: Number| number.and_then(|n| u32::try_from(n).ok()).filter(|&n| n > 0);
     let geometry = Geometry {
@@ -126,7 +142,7 @@ pub(crate) fn geometry(
         discard_bytes: agreed.discard.then(|| byte_count(granularity).unwrap_or(logical as u32)),
         request_bytes: agreed.segments * 4096,
     };
-    Ok((geometry, secure == Some(1)))
+    Ok((geometry, agreed))
 }
 
 #[cfg(test)]
@@ -136,40 +152,49 @@ mod tests {
     #[test]
     fn absurd_offers_do_no_harm() {
         let options = Options::default();
-        let nothing = Agreed::on([None; 7], &options);
+        let nothing = Agreed::on([None; 3], &options);
         assert_eq!((nothing.segments, nothing.queues, nothing.ring_order), (11, 1, 0));
-        assert!(!nothing.persistent && !nothing.flush && !nothing.discard && !nothing.barrier);
         let options = Options { ring_order: 9, queues: 1000, persistent: true, segments: u32::MAX };
-        let all = Agreed::on([Some(u64::MAX); 7], &options);
+        let all = Agreed::on([Some(u64::MAX); 3], &options);
         assert_eq!((all.segments, all.queues, all.ring_order), (512, 16, 4));
-        assert!(!all.persistent, "only 1 means yes");
-        let few = Agreed::on([Some(1); 7], &Options { segments: 0, ..options });
+        let few = Agreed::on([Some(1); 3], &Options { segments: 0, ..options });
         assert_eq!(few.segments, 1);
-        assert!(few.persistent);
+    }
+
+    /// A disk of this many sectors of this size, all other nodes having one value.
+    fn of(sectors: Number, logical: Number, rest: Number) -> Result<(Geometry, Agreed), Error> {
+        let mut nodes = [rest; PROPERTIES.len()];
+        (nodes[0], nodes[1]) = (sectors, logical);
+        properties(nodes, true, &Agreed::on([None; 3], &Options::default()))
+    }
+
+    #[test]
+    fn only_one_means_yes() {
+        for (value, yes) in [(None, false), (Some(0), false), (Some(1), true), (Some(2), false)] {
+            let (geometry, agreed) = of(Some(8), None, value).unwrap();
+            let said = [agreed.barrier, agreed.flush, agreed.discard, agreed.discard_secure, geometry.flush];
+            assert_eq!(said, [yes; 5]);
+            assert_eq!(geometry.discard_bytes.is_some(), yes);
+        }
     }
 
     #[test]
     fn sectors_are_512_bytes_whatever_the_disk_says_of_its_own() {
-        let agreed = Agreed::on([None; 7], &Options::default());
-        let nodes = [Some(1000), Some(4096), Some(4096), Some(4), None, Some(1)];
-        let (geometry, secure) = super::geometry(nodes, true, &agreed).unwrap();
+        let (geometry, _) = of(Some(1000), Some(4096), Some(4)).unwrap();
         assert_eq!((geometry.sectors, geometry.logical_bytes), (1000, 4096));
-        assert!(geometry.read_only && secure && !geometry.removable);
-        let odd = super::geometry([Some(1001), Some(4096), None, None, None, None], true, &agreed).unwrap().0;
+        assert!(geometry.read_only && !geometry.removable);
+        let (odd, _) = of(Some(1001), Some(4096), None).unwrap();
         assert_eq!((odd.sectors, odd.physical_bytes), (1000, 4096));
     }
 
     #[test]
     fn impossible_disks_are_refused_by_name() {
-        let agreed = Agreed::on([None; 7], &Options::default());
-        let of =
-            |sectors, logical| super::geometry([sectors, logical, None, None, None, None], true, &agreed);
-        assert_eq!(of(None, None).unwrap_err(), Error::Corrupt);
+        assert_eq!(of(None, None, None).unwrap_err(), Error::Corrupt);
         for logical in [0, 1, 511, 513, 1000, u64::MAX] {
-            assert_eq!(of(Some(8), Some(logical)).unwrap_err(), Error::Corrupt, "{logical}");
+            assert_eq!(of(Some(8), Some(logical), None).unwrap_err(), Error::Corrupt, "{logical}");
         }
-        assert_eq!(of(Some(8), Some(8192)).unwrap_err(), Error::Unsupported);
-        let huge = of(Some(u64::MAX), None).unwrap().0;
+        assert_eq!(of(Some(8), Some(8192), None).unwrap_err(), Error::Unsupported);
+        let (huge, _) = of(Some(u64::MAX), None, Some(u64::MAX)).unwrap();
         assert!(huge.sectors.checked_mul(512).is_some());
     }
 }

@@ -92,7 +92,7 @@ mod tests {
     #[test]
     fn every_number_has_a_name_that_leads_back() {
         for value in
-            (0..300).map(|n| XVD << 8 | n % 256).chain((0..5000).map(|n| EXTENDED | (n + 16) << 8 | 3))
+            (0..300).map(|n| XVD * 256 + n % 256).chain((0..5000).map(|n| EXTENDED + (n + 16) * 256 + 3))
         {
             assert_eq!(number(&Name(value).to_string()), Some(value));
         }

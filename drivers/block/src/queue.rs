@@ -1,26 +1,39 @@
 //! One ring and what is under way in it.
 
-use crate::request::Piece;
+use crate::request::{Piece, Request};
 use crate::wire::{Response, SLOT_BYTES};
+use alloc::rc::Rc;
 use alloc::vec::Vec;
+use core::ops::Range;
 use fata_ring::{Corrupt, Front};
 use xen_hyp::{Granted, Platform};
 
-/// A request in the ring.
-pub(crate) struct Flight<P: Platform> {
-    pub(crate) piece: Piece<P>,
+/// A slot, and the request that is in it. Filled and emptied in place, since requests come and go quickly.
+pub(crate) struct Slot<P: Platform> {
+    /// What the request is called in the ring; another at each use, so that an answer given twice is noticed.
+    id: u64,
+    request: Option<Rc<Request<P>>>,
+    range: Range<u64>,
+    order: u64,
     /// Pages lent for good that it has the use of.
     pub(crate) pages: Vec<Granted<P>>,
     /// The page with its segments, if they are not in the request.
     pub(crate) table: Option<Granted<P>>,
 }
 
+/// What the backend answered.
+pub(crate) struct Answer<'a, P: Platform> {
+    pub(crate) piece: Piece<P>,
+    pub(crate) status: i16,
+    /// Where the request was; it is free again.
+    pub(crate) slot: &'a mut Slot<P>,
+}
+
 /// A ring.
 pub(crate) struct Queue<P: Platform> {
     pub(crate) front: Front<Granted<P>>,
-    flights: Vec<Option<(u64, Flight<P>)>>,
+    slots: Vec<Slot<P>>,
     free: Vec<u16>,
-    /// Makes each id another, so that an answer given twice is noticed.
     round: u32,
 }
 
@@ -29,41 +42,43 @@ impl<P: Platform> Queue<P> {
         let front = Front::new(memory, SLOT_BYTES);
         // At most 512: sixteen pages.
         let size = front.size() as u16;
-        Self { flights: (0..size).map(|_| None).collect(), free: (0..size).rev().collect(), round: 0, front }
+        let slot = |_| Slot { id: 0, request: None, range: 0..0, order: 0, pages: Vec::new(), table: None };
+        Self { slots: (0..size).map(slot).collect(), free: (0..size).rev().collect(), round: 0, front }
     }
 
-    pub(crate) fn has_room(&self) -> bool {
-        !self.free.is_empty() && self.front.room() > 0
+    /// The next slot to be used, and the id of the request that will be in it. `None` if all are in use.
+    pub(crate) fn next(&mut self) -> Option<(&mut Slot<P>, u64)> {
+        let slot = *self.free.last()?;
+        Some((&mut self.slots[usize::from(slot)], u64::from(self.round) << 32 | u64::from(slot)))
     }
 
-    /// The id that the next request will have.
-    pub(crate) fn next_id(&self) -> u64 {
-        u64::from(self.round) << 32 | u64::from(self.free.last().copied().unwrap_or(0))
+    /// Puts a request for the first `sectors` of `piece` into the ring, in the slot that was [`next`](Self::next).
+    pub(crate) fn push(&mut self, bytes: &[u8], piece: &Piece<P>, sectors: u64) {
+        let Some((slot, id)) = self.next() else { return };
+        slot.id = id;
+        slot.request = Some(piece.request.clone());
+        slot.range = piece.range.start..piece.range.start + sectors;
+        slot.order = piece.order;
+        self.front.push(bytes);
+        self.free.pop();
+        self.round = self.round.wrapping_add(1);
     }
 
-    /// Puts a request into the ring, which has room for it.
-    pub(crate) fn push(&mut self, bytes: &[u8], flight: Flight<P>) {
-        let id = self.next_id();
-        if let Some(slot) = self.free.pop() {
-            self.front.push(bytes);
-            self.flights[usize::from(slot)] = Some((id, flight));
-            self.round = self.round.wrapping_add(1);
-        }
-    }
-
-    /// Takes the next answer: whose it is, and its status. An answer to nothing that is under way is [`Corrupt`].
-    pub(crate) fn take(&mut self) -> Result<Option<(Flight<P>, i16)>, Corrupt> {
+    /// Takes the next answer. One to nothing that is under way is [`Corrupt`].
+    pub(crate) fn take(&mut self) -> Result<Option<Answer<'_, P>>, Corrupt> {
         let Some(response) = self.front.take::<Response>()? else { return Ok(None) };
-        let slot = response.id as u32 as usize;
-        let flight =
-            self.flights.get_mut(slot).and_then(|flight| flight.take_if(|(id, _)| *id == response.id));
-        let (_, flight) = flight.ok_or(Corrupt)?;
-        self.free.push(slot as u16);
-        Ok(Some((flight, response.status)))
+        let index = response.id as u32 as usize;
+        let slot = self.slots.get_mut(index).filter(|slot| slot.id == response.id).ok_or(Corrupt)?;
+        let request = slot.request.take().ok_or(Corrupt)?;
+        self.free.push(index as u16);
+        let piece = Piece { request, range: slot.range.clone(), order: slot.order };
+        Ok(Some(Answer { piece, status: response.status, slot }))
     }
 
     /// What is under way.
-    pub(crate) fn into_flights(self) -> impl Iterator<Item = Flight<P>> {
-        self.flights.into_iter().flatten().map(|(_, flight)| flight)
+    pub(crate) fn into_pieces(self) -> impl Iterator<Item = Piece<P>> {
+        self.slots
+            .into_iter()
+            .filter_map(|slot| Some(Piece { request: slot.request?, range: slot.range, order: slot.order }))
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::wire::PAGE_SECTORS;
 use alloc::rc::Rc;
+use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::future::poll_fn;
 use core::ops::Range;
@@ -52,8 +53,15 @@ enum Data<P: Platform> {
 }
 
 impl<P: Platform> Request<P> {
-    pub(crate) fn new(task: Task, sectors: Range<u64>, buffer: Option<Buffer>, impatient: bool) -> Rc<Self> {
-        Rc::new(Self {
+    /// A new request, in one of `spare` that nobody has any more, if there is one.
+    pub(crate) fn new(
+        task: Task,
+        sectors: Range<u64>,
+        buffer: Option<Buffer>,
+        impatient: bool,
+        spare: &RefCell<Vec<Rc<Self>>>,
+    ) -> Rc<Self> {
+        let request = Self {
             task,
             left: Cell::new(sectors.end - sectors.start),
             sectors,
@@ -62,7 +70,14 @@ impl<P: Platform> Request<P> {
             error: Cell::new(None),
             done: Cell::new(false),
             waker: Cell::new(None),
-        })
+        };
+        if let Some(mut used) = spare.borrow_mut().pop()
+            && let Some(place) = Rc::get_mut(&mut used)
+        {
+            *place = request;
+            return used;
+        }
+        Rc::new(request)
     }
 
     /// Lends its buffer to the backend, unless it has been.

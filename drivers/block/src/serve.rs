@@ -2,15 +2,14 @@
 
 use crate::connection::Connection;
 use crate::disk::{Disk, Link};
-use crate::features::{Agreed, OFFER, PROPERTIES, geometry};
-use alloc::vec::Vec;
+use crate::features::{Agreed, OFFER, PROPERTIES, properties};
 use core::future::{Future, poll_fn};
-use core::pin::{Pin, pin};
+use core::pin::pin;
 use core::task::Poll;
-use fata_disk::Error;
+use fata_disk::{Error, Geometry};
 use fata_xenbus::{Change, Connected, Device, Initialising, State};
 use fata_xenstore::Xenstore;
-use xen_hyp::{After, Channel, Platform};
+use xen_hyp::Platform;
 
 /// Why a session ended.
 enum End {
@@ -58,15 +57,12 @@ impl<P: Platform> Disk<P> {
         let Some(mut device) = device.initialise(&nodes, State::Initialised).await?.connect().await? else {
             return Ok(());
         };
-        let channels = connection.channels.clone();
-        // Before the first look at the rings.
-        let mut events: Vec<After<'_>> = channels.iter().map(|c| c.after(c.seen())).collect();
         let end = match self.properties(&device, &agreed).await? {
-            Ok((geometry, secure)) => {
-                connection.secure = secure;
+            Ok((geometry, agreed)) => {
+                connection.agreed = agreed;
                 device.announce().await?;
                 self.0.connect(connection, geometry);
-                self.work(&mut device, &agreed, &channels, &mut events).await?
+                self.work(&mut device, &agreed).await?
             }
             Err(error) => End::Dead(error),
         };
@@ -92,34 +88,22 @@ impl<P: Platform> Disk<P> {
         Ok(())
     }
 
-    /// Moves answers to their users, until the backend is no more or breaks the protocol.
-    async fn work<'a>(
+    /// Sees to what changes, until the backend is no more or breaks the protocol. Answers are moved to their users by
+    /// [`Inner::service`] meanwhile.
+    async fn work(
         &self,
         device: &mut Device<P, Connected>,
         agreed: &Agreed,
-        channels: &'a [Channel<P>],
-        events: &mut [After<'a>],
     ) -> Result<End, fata_xenstore::Error> {
         loop {
-            let change = {
-                let mut changed = pin!(device.changed());
-                loop {
-                    if self.0.service().is_err() {
-                        return Ok(End::Dead(Error::Corrupt));
-                    }
-                    if let Some(change) = event_or(events, channels, changed.as_mut()).await {
-                        break change?;
-                    }
-                }
-            };
-            if change == Change::Ended {
-                return Ok(End::Away);
+            let broken = self.0.broken.until(|| self.0.is_broken().then_some(()));
+            match first(broken, device.changed()).await {
+                None => return Ok(End::Dead(Error::Corrupt)),
+                Some(change) if change? == Change::Ended => return Ok(End::Away),
+                Some(_) => {}
             }
             match self.properties(device, agreed).await? {
-                Ok((geometry, secure)) => {
-                    self.0.with_connection(|connection| connection.secure = secure);
-                    self.0.set_geometry(geometry);
-                }
+                Ok((geometry, _)) => self.0.set_geometry(geometry),
                 Err(error) => return Ok(End::Dead(error)),
             }
         }
@@ -129,28 +113,19 @@ impl<P: Platform> Disk<P> {
         &self,
         device: &Device<P, Connected>,
         agreed: &Agreed,
-    ) -> Result<Result<(fata_disk::Geometry, bool), Error>, fata_xenstore::Error> {
+    ) -> Result<Result<(Geometry, Agreed), Error>, fata_xenstore::Error> {
         let numbers = device.numbers(&PROPERTIES).await?;
         let mode = device.text("mode").await?;
-        Ok(geometry(numbers, mode.is_none_or(|mode| mode != "r"), agreed))
+        Ok(properties(numbers, mode.is_none_or(|mode| mode != "r"), agreed))
     }
 }
 
-/// Waits for an event of any channel, which is `None`, or for the other thing.
-async fn event_or<'a, P: Platform, T>(
-    events: &mut [After<'a>],
-    channels: &'a [Channel<P>],
-    mut other: Pin<&mut impl Future<Output = T>>,
-) -> Option<T> {
-    poll_fn(|cx| {
-        let mut any = false;
-        for (event, channel) in events.iter_mut().zip(channels) {
-            if let Poll::Ready(seen) = Pin::new(&mut *event).poll(cx) {
-                *event = channel.after(seen);
-                any = true;
-            }
-        }
-        if any { Poll::Ready(None) } else { other.as_mut().poll(cx).map(Some) }
+/// Waits for the first of two: `None` if it is the former.
+async fn first<T>(a: impl Future<Output = ()>, b: impl Future<Output = T>) -> Option<T> {
+    let (mut a, mut b) = (pin!(a), pin!(b));
+    poll_fn(|cx| match a.as_mut().poll(cx) {
+        Poll::Ready(()) => Poll::Ready(None),
+        Poll::Pending => b.as_mut().poll(cx).map(Some),
     })
     .await
 }

@@ -54,24 +54,28 @@ pub(crate) struct Direct {
 }
 
 impl Direct {
+    /// A `struct blkif_request_discard`, which lies in the same place: its last field is that of the first segment.
+    pub(crate) fn discard(flag: u8, handle: u16, id: u64, sector: u64, sectors: u64) -> Self {
+        let mut request = Self { operation: Op::Discard as u8, handle, id, sector, ..Self::default() };
+        request.nr_segments = flag;
+        let [g0, g1, g2, g3, first, last, p0, p1] = sectors.to_le_bytes();
+        request.segments[0] = Segment {
+            gref: u32::from_le_bytes([g0, g1, g2, g3]),
+            first,
+            last,
+            pad: u16::from_le_bytes([p0, p1]),
+        };
+        request
+    }
+
     /// The bytes that count.
     pub(crate) fn bytes(&self) -> &[u8] {
-        let used = offset_of!(Self, segments) + usize::from(self.nr_segments) * size_of::<Segment>();
-        &self.as_bytes()[..used]
+        let segments = match self.operation {
+            op if op == Op::Discard as u8 => 1,
+            _ => usize::from(self.nr_segments),
+        };
+        &self.as_bytes()[..offset_of!(Self, segments) + segments * size_of::<Segment>()]
     }
-}
-
-/// `struct blkif_request_discard`.
-#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable)]
-#[repr(C)]
-pub(crate) struct Discard {
-    pub(crate) operation: u8,
-    pub(crate) flag: u8,
-    pub(crate) handle: u16,
-    pub(crate) pad: u32,
-    pub(crate) id: u64,
-    pub(crate) sector: u64,
-    pub(crate) sectors: u64,
 }
 
 /// `struct blkif_request_indirect`.
@@ -112,11 +116,25 @@ const _: () = {
     assert!(offset_of!(Direct, id) == 8);
     assert!(offset_of!(Direct, sector) == 16);
     assert!(offset_of!(Direct, segments) == 24);
-    assert!(size_of::<Discard>() == 32);
-    assert!(offset_of!(Discard, sectors) == 24);
     assert!(size_of::<Indirect>() == 64);
     assert!(offset_of!(Indirect, handle) == 24);
     assert!(offset_of!(Indirect, grefs) == 28);
     assert!(size_of::<Response>() == 16);
     assert!(offset_of!(Response, status) == 10);
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_discard_lies_as_the_header_says() {
+        let request =
+            Direct::discard(DISCARD_SECURE, 0x1234, 0x1122_3344_5566_7788, 9, 0x0102_0304_0506_0708);
+        let mut bytes = vec![5, 1, 0x34, 0x12, 0, 0, 0, 0];
+        bytes.extend(0x1122_3344_5566_7788u64.to_le_bytes());
+        bytes.extend(9u64.to_le_bytes());
+        bytes.extend(0x0102_0304_0506_0708u64.to_le_bytes());
+        assert_eq!(request.bytes(), bytes);
+    }
+}

@@ -40,7 +40,9 @@ impl Buffer {
 
     /// Zeroes what its last page has beyond its end, so that lending it shows nothing else.
     pub fn clear_tail(&mut self) {
-        self.pages[self.bytes..].fill(0);
+        if self.bytes < self.pages.len() {
+            self.pages[self.bytes..].fill(0);
+        }
     }
 
     /// The same pages, another number of bytes. `None`, and the pages are gone, if that is zero, no multiple of
