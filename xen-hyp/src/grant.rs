@@ -5,7 +5,7 @@
 //! does.
 
 use crate::abi::grant::{GTF_PERMIT_ACCESS, GTF_READING, GTF_READONLY, GTF_WRITING, RESERVED_ENTRIES};
-use crate::mem::{Region, SharedMem as _, shared_mem_of_region};
+use crate::mem::{Region, shared_mem_of_region};
 use crate::pages::Pages;
 use crate::platform::{GrantEntry, PAGE_SIZE, Platform};
 use crate::xen::{DomId, Xen};
@@ -206,13 +206,7 @@ impl Pages {
         access: Access,
     ) -> Result<Granted<P>, Refused> {
         match lend(xen, &self, peer, access) {
-            Ok(first) => {
-                let (base, size) = (self.base(), self.count() * PAGE_SIZE);
-                // SAFETY: the pages live as long as the region, since both are kept in the same value or given
-                // up together, and nobody makes a reference to them until then.
-                let region = unsafe { Region::new(base, size) };
-                Ok(Granted { region, first, peer, pages: Some(self), xen: xen.clone() })
-            }
+            Ok(first) => Ok(Granted { first, peer, pages: Some(self), xen: xen.clone() }),
             Err(error) => Err(Refused { error, pages: self }),
         }
     }
@@ -297,7 +291,6 @@ impl<P: Platform> Xen<P> {
 ///
 /// Dropping it takes the pages back, or keeps them out of use until the peer lets go.
 pub struct Granted<P: Platform> {
-    region: Region,
     first: u32,
     peer: DomId,
     /// `None` only when they have been taken back.
@@ -328,7 +321,14 @@ impl<P: Platform> Granted<P> {
 
     /// How many pages they are.
     pub fn count(&self) -> usize {
-        self.region.size() / PAGE_SIZE
+        self.pages.as_ref().map_or(0, Pages::count)
+    }
+
+    fn region(&self) -> Region {
+        let pages = self.pages.as_ref().unwrap_or(const { &Pages::none() });
+        // SAFETY: the pages live as long as `self`, which the region is only used for the time of a call on, and
+        // nobody makes a reference to them before they are taken out of it.
+        unsafe { Region::new(pages.base(), pages.count() * PAGE_SIZE) }
     }
 
     /// Whom they are lent to.
@@ -370,7 +370,7 @@ impl Drop for Grants {
     }
 }
 
-shared_mem_of_region!(Granted);
+shared_mem_of_region!(Granted, region());
 
 impl<P: Platform> fmt::Debug for Granted<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -77,24 +77,24 @@ impl<M: SharedMem + ?Sized> SharedMem for Rc<M> {
     }
 }
 
-/// Implements [`SharedMem`] for a type with a `region`.
+/// Implements [`SharedMem`] for a type that has a region.
 macro_rules! shared_mem_of_region {
-    ($type:ident) => {
+    ($type:ident, $($region:tt)+) => {
         impl<P: $crate::platform::Platform> $crate::mem::SharedMem for $type<P> {
             fn size(&self) -> usize {
-                self.region.size()
+                self.$($region)+.size()
             }
             fn load(&self, offset: usize) -> u32 {
-                self.region.load(offset)
+                self.$($region)+.load(offset)
             }
             fn store(&self, offset: usize, value: u32) {
-                self.region.store(offset, value);
+                self.$($region)+.store(offset, value);
             }
             fn copy_in(&self, offset: usize, into: &mut [u8]) {
-                self.region.copy_in(offset, into);
+                self.$($region)+.copy_in(offset, into);
             }
             fn copy_out(&self, offset: usize, from: &[u8]) {
-                self.region.copy_out(offset, from);
+                self.$($region)+.copy_out(offset, from);
             }
         }
     };
@@ -118,7 +118,7 @@ impl<P: Platform> SharedPage<P> {
     }
 }
 
-shared_mem_of_region!(SharedPage);
+shared_mem_of_region!(SharedPage, region);
 
 impl<P: Platform> fmt::Debug for SharedPage<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,18 +1,17 @@
 //! A connection to one backend: its rings, and how requests are written into them.
 
 use crate::features::Agreed;
-use crate::queue::{Answer, Queue};
+use crate::queue::{Answer, Queue, Slot};
 use crate::request::{Piece, Request, Task};
-use crate::wire::{self, DIRECT_SEGMENTS, Direct, Indirect, Op, PAGE_SECTORS, Segment};
+use crate::wire::{self, DIRECT_SEGMENTS, Head, Indirect, Op, PAGE_SECTORS, Segment};
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::ops::Range;
 use fata_disk::{Error, SECTOR};
 use fata_ring::Corrupt;
-use xen_hyp::{
-    Access, Channel, DomId, GrantError, GrantRef, Granted, PAGE_SIZE, Pages, Platform, SharedMem, Xen,
-};
+use xen_hyp::{Access, Channel, DomId, GrantError, Granted, Pages, Platform, SharedMem, Xen};
 use zerocopy::IntoBytes;
 
 /// `XEN_IO_PROTO_ABI_NATIVE` (`xen/include/public/io/protocols.h`).
@@ -41,8 +40,6 @@ pub(crate) struct Connection<P: Platform> {
     in_flight: usize,
     /// A flush in the place of a barrier is under way; nothing may overtake it.
     exclusive: bool,
-    /// Pages lent for good and not in use; the last one used is the first to be used again.
-    pool: Vec<Granted<P>>,
     zeroes: Option<Granted<P>>,
 }
 
@@ -94,7 +91,6 @@ impl<P: Platform> Connection<P> {
             next_queue: 0,
             in_flight: 0,
             exclusive: false,
-            pool: Vec::new(),
             zeroes: None,
         };
         Ok((connection, nodes))
@@ -149,13 +145,13 @@ impl<P: Platform> Connection<P> {
         Some(found)
     }
 
-    /// Sends a request without data for all of a piece.
-    fn send(&mut self, piece: &Piece<P>, request: impl FnOnce(u64) -> Direct) -> Issued {
+    /// Sends a request without data for all of a piece. It consists of a head, and maybe a number.
+    fn send(&mut self, piece: &Piece<P>, head: impl FnOnce(u64) -> Head, rest: &[u8]) -> Issued {
         let Some(queue) = self.queue() else { return Issued::Later };
         let queue = &mut self.queues[queue];
         let Some((_, id)) = queue.next() else { return Issued::Later };
         let sectors = piece.range.end - piece.range.start;
-        queue.push(request(id).bytes(), piece, sectors);
+        queue.push(&[head(id).as_bytes(), rest], piece, sectors);
         self.in_flight += 1;
         Issued::Sent(sectors)
     }
@@ -172,7 +168,7 @@ impl<P: Platform> Connection<P> {
 
     fn issue_bare(&mut self, piece: &Piece<P>, op: Op) -> Issued {
         let handle = self.handle;
-        self.send(piece, |id| Direct { operation: op as u8, handle, id, ..Direct::default() })
+        self.send(piece, |id| Head::new(op, 0, handle, id, 0), &[])
     }
 
     fn issue_discard(&mut self, piece: &Piece<P>, secure: bool) -> Issued {
@@ -183,7 +179,7 @@ impl<P: Platform> Connection<P> {
         let sector = piece.request.sectors.start + piece.range.start;
         let sectors = piece.range.end - piece.range.start;
         let flag = if secure { wire::DISCARD_SECURE } else { 0 };
-        self.send(piece, |id| Direct::discard(flag, handle, id, sector, sectors))
+        self.send(piece, |id| Head::new(Op::Discard, flag, handle, id, sector), &sectors.to_le_bytes())
     }
 
     fn issue_data(&mut self, piece: &Piece<P>) -> Issued {
@@ -191,44 +187,44 @@ impl<P: Platform> Connection<P> {
         let most = u64::from(self.agreed.segments) * PAGE_SECTORS;
         let sectors = (piece.range.end - piece.range.start).min(most);
         let count = sectors.div_ceil(PAGE_SECTORS) as usize;
-        let lent = self.lend_pages(piece, queue, sectors, count);
-        let Some((slot, id)) = self.queues[queue].next() else { return Issued::Later };
-        if let Err(error) = lent {
-            self.pool.append(&mut slot.pages);
+        if let Err(error) = self.lend_pages(piece, queue, sectors, count) {
             return self.no_grant(error);
         }
-        let last = ((sectors - 1) % PAGE_SECTORS) as u8;
-        let segment = |index: usize, gref: GrantRef| {
-            let last = if index + 1 == count { last } else { PAGE_SECTORS as u8 - 1 };
-            Segment { gref: gref.0, first: 0, last, pad: 0 }
-        };
+        let (handle, persistent, zeroes) = (self.handle, self.agreed.persistent, self.zeroes.as_ref());
+        let Some((slot, id)) = self.queues[queue].next() else { return Issued::Later };
         let sector = piece.request.sectors.start + piece.range.start;
         let op = if piece.request.task == Task::Read { Op::Read } else { Op::Write };
-        let (handle, zeroes) = (self.handle, self.zeroes.as_ref());
-        // Passes each page's number and reference on.
-        let each_ref = |pages: &[Granted<P>], mut each: &mut dyn FnMut(usize, GrantRef)| {
-            if !pages.is_empty() {
-                pages.iter().enumerate().for_each(|(index, page)| each(index, page.gref()));
+        // What is in the last page.
+        let tail = sectors - (count as u64 - 1) * PAGE_SECTORS;
+        // Passes each page's number and segment on.
+        let each = |slot: &Slot<P>, pages: Range<usize>, each: &mut dyn FnMut(usize, Segment)| {
+            if persistent {
+                pages.clone().zip(&slot.own.segments[pages]).for_each(|(page, segment)| each(page, *segment));
             } else if let (Some(zeroes), Task::WriteZeroes) = (zeroes, piece.request.task) {
-                (0..count).for_each(|index| each(index, zeroes.gref()));
+                pages.for_each(|page| each(page, Segment::whole(zeroes.gref())));
             } else {
-                let mut index = 0..;
-                let each = &mut each;
-                piece
-                    .request
-                    .each_ref(piece.range.start, count, |gref| each(index.next().unwrap_or(0), gref));
+                let mut page = 0;
+                piece.request.each_ref(piece.range.start, count, |gref| {
+                    each(page, Segment::whole(gref));
+                    page += 1;
+                });
             }
         };
         if count <= DIRECT_SEGMENTS {
-            let operation = op as u8;
-            let mut request =
-                Direct { operation, nr_segments: count as u8, handle, id, sector, ..Direct::default() };
-            each_ref(&slot.pages, &mut |index, gref| request.segments[index] = segment(index, gref));
-            self.queues[queue].push(request.bytes(), piece, sectors);
+            let mut segments = [Segment::default(); DIRECT_SEGMENTS];
+            each(slot, 0..count, &mut |page, segment| segments[page] = segment);
+            segments[count - 1] = segments[count - 1].up_to(tail);
+            let head = Head::new(op, count as u8, handle, id, sector);
+            self.queues[queue].push(&[head.as_bytes(), segments[..count].as_bytes()], piece, sectors);
         } else if let Some(table) = &slot.table {
-            each_ref(&slot.pages, &mut |index, gref| {
-                table.write(index * size_of::<Segment>(), &segment(index, gref));
+            // Pages of the slot's own are in the table already, but for the new ones, and for one that was not whole.
+            let known = if persistent { slot.in_table.min(count - 1) } else { 0 };
+            let place = |page: usize| page * size_of::<Segment>();
+            each(slot, known..count, &mut |page, segment| {
+                let segment = if page + 1 == count { segment.up_to(tail) } else { segment };
+                table.write(place(page), &segment);
             });
+            slot.in_table = if tail == PAGE_SECTORS { slot.in_table.max(count) } else { count - 1 };
             let mut grefs = [0; wire::INDIRECT_PAGES];
             grefs[0] = table.gref().0;
             let request = Indirect {
@@ -243,14 +239,14 @@ impl<P: Platform> Connection<P> {
                 grefs,
                 pad3: 0,
             };
-            self.queues[queue].push(request.as_bytes(), piece, sectors);
+            self.queues[queue].push(&[request.as_bytes()], piece, sectors);
         }
         self.in_flight += 1;
         Issued::Sent(sectors)
     }
 
-    /// Makes `count` pages with the piece's data available to the backend: some of the pool, which the slot then has,
-    /// or the request's own. And the page for their segments, if there are many.
+    /// Makes `count` pages with the piece's data available to the backend: the slot's own, or the request's. And the
+    /// page for their segments, if there are many.
     fn lend_pages(
         &mut self,
         piece: &Piece<P>,
@@ -258,7 +254,7 @@ impl<P: Platform> Connection<P> {
         sectors: u64,
         count: usize,
     ) -> Result<(), GrantError> {
-        let Self { xen, peer, agreed, queues, pool, zeroes, .. } = self;
+        let Self { xen, peer, agreed, queues, zeroes, .. } = self;
         let Some((slot, _)) = queues[queue].next() else { return Ok(()) };
         if count > DIRECT_SEGMENTS && slot.table.is_none() {
             // What is mapped for good is mapped for writing (`blkif.h`, note 8), this page too.
@@ -275,17 +271,16 @@ impl<P: Platform> Connection<P> {
             }
             return Ok(());
         }
-        while slot.pages.len() < count {
-            let page = pool.pop().map_or_else(|| lend(xen, *peer, 1, Access::Write), Ok)?;
-            slot.pages.push(page);
+        let missing = count.saturating_sub(slot.own.segments.len());
+        if missing > 0 {
+            slot.own.add(lend(xen, *peer, missing, Access::Write)?);
         }
-        if request.task == Task::WriteZeroes {
-            slot.pages.iter().for_each(|page| page.copy_out(0, &[0; PAGE_SIZE]));
-        } else if request.task == Task::Write {
-            request.with_buffer(|buffer| {
-                let data = &buffer[bytes(piece.range.start)..bytes(piece.range.start + sectors)];
-                data.chunks(PAGE_SIZE).zip(&slot.pages).for_each(|(data, page)| page.copy_out(0, data));
-            });
+        match request.task {
+            Task::WriteZeroes => slot.own.clear(count),
+            Task::Write => request.with_buffer(|buffer| {
+                slot.own.copy_out(&buffer[bytes(piece.range.start)..bytes(piece.range.start + sectors)]);
+            }),
+            _ => {}
         }
         Ok(())
     }
@@ -307,16 +302,10 @@ impl<P: Platform> Connection<P> {
             if piece.request.task == Task::Barrier {
                 self.exclusive = false;
             }
-            if !slot.pages.is_empty() {
-                if status == wire::OKAY && piece.request.task == Task::Read {
-                    piece.request.with_buffer(|buffer| {
-                        let data = &mut buffer[bytes(piece.range.start)..bytes(piece.range.end)];
-                        data.chunks_mut(PAGE_SIZE)
-                            .zip(&slot.pages)
-                            .for_each(|(data, page)| page.copy_in(0, data));
-                    });
-                }
-                self.pool.append(&mut slot.pages);
+            if self.agreed.persistent && status == wire::OKAY && piece.request.task == Task::Read {
+                piece.request.with_buffer(|buffer| {
+                    slot.own.copy_in(&mut buffer[bytes(piece.range.start)..bytes(piece.range.end)]);
+                });
             }
             return Ok(Some((piece, status)));
         }

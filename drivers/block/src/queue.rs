@@ -1,12 +1,12 @@
 //! One ring and what is under way in it.
 
 use crate::request::{Piece, Request};
-use crate::wire::{Response, SLOT_BYTES};
+use crate::wire::{Response, SLOT_BYTES, Segment};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::ops::Range;
 use fata_ring::{Corrupt, Front};
-use xen_hyp::{Granted, Platform};
+use xen_hyp::{Granted, PAGE_SIZE, Platform, SharedMem};
 
 /// A slot, and the request that is in it. Filled and emptied in place, since requests come and go quickly.
 pub(crate) struct Slot<P: Platform> {
@@ -15,10 +15,56 @@ pub(crate) struct Slot<P: Platform> {
     request: Option<Rc<Request<P>>>,
     range: Range<u64>,
     order: u64,
-    /// Pages lent for good that it has the use of.
-    pub(crate) pages: Vec<Granted<P>>,
-    /// The page with its segments, if they are not in the request.
+    /// Pages of its own, if pages are lent for good.
+    pub(crate) own: Lent<P>,
+    /// The page with a request's segments, if they are too many for the ring.
     pub(crate) table: Option<Granted<P>>,
+    /// Segments in the table that name pages of `own`, whole ones.
+    pub(crate) in_table: usize,
+}
+
+/// Pages that stay lent for as long as the connection lasts, one piece after the other.
+pub(crate) struct Lent<P: Platform> {
+    pieces: Vec<Granted<P>>,
+    /// Of each page, as a segment names it.
+    pub(crate) segments: Vec<Segment>,
+}
+
+impl<P: Platform> Lent<P> {
+    /// Adds a piece.
+    pub(crate) fn add(&mut self, piece: Granted<P>) {
+        piece.each_ref(0..piece.count(), |gref| self.segments.push(Segment::whole(gref)));
+        self.pieces.push(piece);
+    }
+
+    /// Copies bytes out to the pages, from the first on.
+    pub(crate) fn copy_out(&self, mut bytes: &[u8]) {
+        for piece in &self.pieces {
+            let (here, rest) = bytes.split_at(bytes.len().min(piece.size()));
+            piece.copy_out(0, here);
+            bytes = rest;
+        }
+    }
+
+    /// Zeroes the first so many pages.
+    pub(crate) fn clear(&self, pages: usize) {
+        let zeroes = [0; PAGE_SIZE];
+        let mut left = pages;
+        for piece in &self.pieces {
+            let here = left.min(piece.count());
+            (0..here).for_each(|page| piece.copy_out(page * PAGE_SIZE, &zeroes));
+            left -= here;
+        }
+    }
+
+    /// Copies bytes in from the pages.
+    pub(crate) fn copy_in(&self, mut bytes: &mut [u8]) {
+        for piece in &self.pieces {
+            let (here, rest) = bytes.split_at_mut(bytes.len().min(piece.size()));
+            piece.copy_in(0, here);
+            bytes = rest;
+        }
+    }
 }
 
 /// What the backend answered.
@@ -42,7 +88,15 @@ impl<P: Platform> Queue<P> {
         let front = Front::new(memory, SLOT_BYTES);
         // At most 512: sixteen pages.
         let size = front.size() as u16;
-        let slot = |_| Slot { id: 0, request: None, range: 0..0, order: 0, pages: Vec::new(), table: None };
+        let slot = |_| Slot {
+            id: 0,
+            request: None,
+            range: 0..0,
+            order: 0,
+            own: Lent { pieces: Vec::new(), segments: Vec::new() },
+            table: None,
+            in_table: 0,
+        };
         Self { slots: (0..size).map(slot).collect(), free: (0..size).rev().collect(), round: 0, front }
     }
 
@@ -53,13 +107,17 @@ impl<P: Platform> Queue<P> {
     }
 
     /// Puts a request for the first `sectors` of `piece` into the ring, in the slot that was [`next`](Self::next).
-    pub(crate) fn push(&mut self, bytes: &[u8], piece: &Piece<P>, sectors: u64) {
+    pub(crate) fn push(&mut self, parts: &[&[u8]], piece: &Piece<P>, sectors: u64) {
+        self.front.push_parts(parts);
+        self.begun(piece, sectors);
+    }
+
+    fn begun(&mut self, piece: &Piece<P>, sectors: u64) {
         let Some((slot, id)) = self.next() else { return };
         slot.id = id;
         slot.request = Some(piece.request.clone());
         slot.range = piece.range.start..piece.range.start + sectors;
         slot.order = piece.order;
-        self.front.push(bytes);
         self.free.pop();
         self.round = self.round.wrapping_add(1);
     }

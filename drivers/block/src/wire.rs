@@ -1,6 +1,7 @@
 //! Requests and responses as they lie in the ring (`xen/include/public/io/blkif.h`, layout of 64-bit ABIs).
 
 use core::mem::offset_of;
+use xen_hyp::GrantRef;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// Sectors of 512 bytes, the unit of all numbers here, in a page.
@@ -12,7 +13,7 @@ pub(crate) const SEGMENTS_A_PAGE: usize = 4096 / size_of::<Segment>();
 /// `BLKIF_MAX_INDIRECT_PAGES_PER_REQUEST`.
 pub(crate) const INDIRECT_PAGES: usize = 8;
 /// What a slot of the ring takes: the longest request.
-pub(crate) const SLOT_BYTES: usize = size_of::<Direct>();
+pub(crate) const SLOT_BYTES: usize = size_of::<Head>() + DIRECT_SEGMENTS * size_of::<Segment>();
 
 /// `BLKIF_OP_*`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,41 +41,35 @@ pub(crate) struct Segment {
     pub(crate) pad: u16,
 }
 
-/// `struct blkif_request`.
-#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable)]
+impl Segment {
+    /// All of a page.
+    pub(crate) const fn whole(gref: GrantRef) -> Self {
+        Self { gref: gref.0, first: 0, last: PAGE_SECTORS as u8 - 1, pad: 0 }
+    }
+
+    /// The first so many sectors of the page.
+    pub(crate) const fn up_to(self, sectors: u64) -> Self {
+        Self { last: sectors as u8 - 1, ..self }
+    }
+}
+
+/// `struct blkif_request` without its segments, which follow, or `struct blkif_request_discard` without its last field,
+/// the number of sectors, which is in the same place.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
-pub(crate) struct Direct {
+pub(crate) struct Head {
     pub(crate) operation: u8,
+    /// Of a discard, its flag.
     pub(crate) nr_segments: u8,
     pub(crate) handle: u16,
     pub(crate) pad: u32,
     pub(crate) id: u64,
     pub(crate) sector: u64,
-    pub(crate) segments: [Segment; DIRECT_SEGMENTS],
 }
 
-impl Direct {
-    /// A `struct blkif_request_discard`, which lies in the same place: its last field is that of the first segment.
-    pub(crate) fn discard(flag: u8, handle: u16, id: u64, sector: u64, sectors: u64) -> Self {
-        let mut request = Self { operation: Op::Discard as u8, handle, id, sector, ..Self::default() };
-        request.nr_segments = flag;
-        let [g0, g1, g2, g3, first, last, p0, p1] = sectors.to_le_bytes();
-        request.segments[0] = Segment {
-            gref: u32::from_le_bytes([g0, g1, g2, g3]),
-            first,
-            last,
-            pad: u16::from_le_bytes([p0, p1]),
-        };
-        request
-    }
-
-    /// The bytes that count.
-    pub(crate) fn bytes(&self) -> &[u8] {
-        let segments = match self.operation {
-            op if op == Op::Discard as u8 => 1,
-            _ => usize::from(self.nr_segments),
-        };
-        &self.as_bytes()[..offset_of!(Self, segments) + segments * size_of::<Segment>()]
+impl Head {
+    pub(crate) const fn new(op: Op, nr_segments: u8, handle: u16, id: u64, sector: u64) -> Self {
+        Self { operation: op as u8, nr_segments, handle, pad: 0, id, sector }
     }
 }
 
@@ -112,29 +107,13 @@ pub(crate) const EOPNOTSUPP: i16 = -2;
 
 const _: () = {
     assert!(size_of::<Segment>() == 8);
-    assert!(size_of::<Direct>() == 112);
-    assert!(offset_of!(Direct, id) == 8);
-    assert!(offset_of!(Direct, sector) == 16);
-    assert!(offset_of!(Direct, segments) == 24);
+    assert!(size_of::<Head>() == 24);
+    assert!(offset_of!(Head, id) == 8);
+    assert!(offset_of!(Head, sector) == 16);
+    assert!(SLOT_BYTES == 112);
     assert!(size_of::<Indirect>() == 64);
     assert!(offset_of!(Indirect, handle) == 24);
     assert!(offset_of!(Indirect, grefs) == 28);
     assert!(size_of::<Response>() == 16);
     assert!(offset_of!(Response, status) == 10);
 };
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_discard_lies_as_the_header_says() {
-        let request =
-            Direct::discard(DISCARD_SECURE, 0x1234, 0x1122_3344_5566_7788, 9, 0x0102_0304_0506_0708);
-        let mut bytes = vec![5, 1, 0x34, 0x12, 0, 0, 0, 0];
-        bytes.extend(0x1122_3344_5566_7788u64.to_le_bytes());
-        bytes.extend(9u64.to_le_bytes());
-        bytes.extend(0x0102_0304_0506_0708u64.to_le_bytes());
-        assert_eq!(request.bytes(), bytes);
-    }
-}

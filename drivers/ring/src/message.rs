@@ -52,9 +52,13 @@ impl<M: SharedMem> Ring<M> {
         SLOTS + (index & (self.size - 1)) as usize * self.slot_bytes
     }
 
-    fn put(&self, index: u32, message: &[u8]) {
-        assert!(message.len() <= self.slot_bytes, "a message longer than its slot");
-        self.mem.copy_out(self.slot(index), message);
+    fn put(&self, index: u32, parts: &[&[u8]]) {
+        let (mut at, mut left) = (self.slot(index), self.slot_bytes);
+        for part in parts {
+            assert!(part.len() <= left, "a message longer than its slot");
+            self.mem.copy_out(at, part);
+            (at, left) = (at + part.len(), left - part.len());
+        }
     }
 
     fn take<T: Message>(&self, index: u32) -> T {
@@ -125,8 +129,13 @@ impl<M: SharedMem> Front<M> {
     ///
     /// If there is no [`room`](Self::room), or the request is longer than a slot.
     pub fn push(&mut self, request: &[u8]) {
+        self.push_parts(&[request]);
+    }
+
+    /// The same for a request in several parts, which lie one after the other.
+    pub fn push_parts(&mut self, parts: &[&[u8]]) {
         assert!(self.room() > 0, "a request more than there are slots");
-        self.ring.put(self.req_prod, request);
+        self.ring.put(self.req_prod, parts);
         self.req_prod = self.req_prod.wrapping_add(1);
     }
 
@@ -238,7 +247,7 @@ impl<M: SharedMem> Back<M> {
     /// If no request is [`due`](Self::due) an answer, or the response is longer than a slot.
     pub fn push(&mut self, response: &[u8]) {
         assert!(self.due() > 0, "a response without a request");
-        self.ring.put(self.rsp_prod, response);
+        self.ring.put(self.rsp_prod, &[response]);
         self.rsp_prod = self.rsp_prod.wrapping_add(1);
     }
 
