@@ -71,14 +71,14 @@ pub struct Built {
 }
 
 impl Lab {
-    /// The names of the packages below `images/`, sorted.
+    /// The names of the packages below `images/` that are images, sorted; others are what images share.
     pub fn images(&self) -> Result<Vec<String>> {
         let dir = self.workspace().join("images");
         let entries = fs::read_dir(&dir).with_context(|| format!("cannot read {}", dir.display()))?;
         let mut names = Vec::new();
         for entry in entries {
             let entry = entry?;
-            if entry.path().join("Cargo.toml").is_file() {
+            if entry.path().join("src/main.rs").is_file() {
                 names.push(entry.file_name().to_string_lossy().into_owned());
             }
         }
