@@ -63,19 +63,25 @@ impl Job {
     }
 }
 
-/// The images and, because they are built on them, every crate they use.
+/// The images and, because they are built on them, every crate they use; and what else is built for their target.
 fn clippy_image(lab: &Lab) -> Result<()> {
     for arch in ARCHES {
-        let mut cargo = cargo(lab);
-        if let Some(sysroot) = lab.sysroot(arch.target, &Progress::new())? {
-            let variable = format!("CARGO_TARGET_{}_RUSTFLAGS", arch.target.replace('-', "_").to_uppercase());
-            cargo.env(variable, format!("--sysroot {}", sysroot.display()));
-        }
-        cargo.args(["clippy", "--features", "image", "--target", arch.target]);
-        for image in lab.images()? {
-            cargo.args(["--package", &image]);
-        }
-        succeed(cargo.args(["--", "-D", "warnings"]))?;
+        let sysroot = lab.sysroot(arch.target, &Progress::new())?;
+        let check = |feature: &str, packages: &[String]| {
+            let mut cargo = cargo(lab);
+            if let Some(sysroot) = &sysroot {
+                let target = arch.target.replace('-', "_").to_uppercase();
+                let variable = format!("CARGO_TARGET_{target}_RUSTFLAGS");
+                cargo.env(variable, format!("--sysroot {}", sysroot.display()));
+            }
+            cargo.args(["clippy", "--features", feature, "--target", arch.target]);
+            for package in packages {
+                cargo.args(["--package", package]);
+            }
+            succeed(cargo.args(["--", "-D", "warnings"]))
+        };
+        check("image", &lab.images()?)?;
+        check("program", &["fata-peer".to_owned()])?;
     }
     Ok(())
 }

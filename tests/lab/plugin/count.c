@@ -10,6 +10,7 @@
  *   uart=ADDRESS           the machine's serial port, a physical address
  *   run=NAME:ADDRESS       an event when a domain first comes here ...
  *   store=NAME:START:END   ... or when the code at `entry` first writes here; virtual addresses
+ *   lines=START:END        an event when the code at `entry` writes a line feed here; virtual addresses
  *
  * An event: WHAT DETAIL VMID OWN XEN WAITS ALL, where OWN and XEN are the instructions of this domain since its
  * start, WAITS how often it has executed WFI and ALL the instructions of the machine.
@@ -20,7 +21,8 @@
  *   wait -           WFI
  *   syscall N        the domain's user space made its first system call, or its first write(2), of number N
  *   mark N           its user space called kill(7000000 + N, 0): a shell can do so without any tool of ours
- *   account -        the state of each domain, after each mark
+ *   line N           its Nth line feed
+ *   account -        the state of each domain, after each mark and each line
  *
  * Who is charged: Xen's instructions go to the domain whose VMID is in VTTBR_EL2, from the write on that put it there.
  * The interface is QEMU's include/qemu/qemu-plugin.h; what is used of it is declared here. */
@@ -36,6 +38,7 @@ EXPORT int qemu_plugin_version = 4;
 
 typedef uint64_t plugin_id;
 typedef struct { void *score; size_t offset; } score_u64;
+enum { VALUE_U128 = 4 };                                      /* each type before it is twice the one before */
 typedef struct { int type; union { uint64_t u64; struct { uint64_t low, high; } u128; } data; } mem_value;
 typedef struct {
     const char *target_name;
@@ -73,6 +76,7 @@ struct insn *qemu_plugin_tb_get_insn(const struct block *, size_t);
 uint64_t qemu_plugin_insn_vaddr(const struct insn *);
 size_t qemu_plugin_insn_data(const struct insn *, void *, size_t);
 struct hwaddr *qemu_plugin_get_hwaddr(uint32_t, uint64_t);
+mem_value qemu_plugin_mem_get_value(uint32_t);
 bool qemu_plugin_hwaddr_is_io(const struct hwaddr *);
 uint64_t qemu_plugin_hwaddr_phys_addr(const struct hwaddr *);
 glib_array *qemu_plugin_get_registers(void);
@@ -93,7 +97,7 @@ enum { DOMAINS = 256, WATCHES = 8, HYPERCALLS = 64, LOGGED_WAITS = 10000 };
 
 /* What is known of a domain. The index is its VMID; 0 is Xen before its first domain. */
 static struct account {
-    uint64_t own, xen, waits, hypercalls;
+    uint64_t own, xen, waits, hypercalls, lines;
     uint32_t watches;
     bool used, has_called, has_written;
 } accounts[DOMAINS];
@@ -104,6 +108,7 @@ static bool uart_is_fresh;
 
 static struct watch { const char *name; uint64_t start, end; bool is_store; } watches[WATCHES];
 static unsigned n_watches;
+static uint64_t lines_start, lines_end;
 static uint64_t xen_start = 0x0a0000000000, xen_end = 0x0b0000000000;
 static uint64_t entry = 0x40000000, entry_end = 0x44000000, uart = 0x9000000;
 
@@ -241,11 +246,23 @@ static void on_watched_run(unsigned cpu, void *data)
     on_watched(cpu, data);
 }
 
+static void on_written(unsigned cpu, mem_value value)
+{
+    uint64_t words[] = { value.data.u128.low, value.data.u128.high };
+    for (unsigned i = 0; i < 1u << value.type && value.type <= VALUE_U128; i++)
+        if ((words[i / 8] >> i % 8 * 8 & 0xff) == '\n') {
+            numbered_event(cpu, "line", ++accounts[current].lines);
+            report_accounts();
+        }
+}
+
 static void on_domain_store(unsigned cpu, uint32_t info, uint64_t address, void *data)
 {
     for (unsigned i = 0; i < n_watches; i++)
         if (watches[i].is_store && watches[i].start <= address && address < watches[i].end)
             on_watched(cpu, &watches[i]);
+    if (lines_start <= address && address < lines_end)
+        on_written(cpu, qemu_plugin_mem_get_value(info));
 }
 
 static void on_xen_store(unsigned cpu, uint32_t info, uint64_t address, void *data)
@@ -337,6 +354,8 @@ static bool set(char *argument)
         return uart = strtoull(value, NULL, 0), true;
     if (!strcmp(argument, "xen") && colon)
         return xen_start = strtoull(value, NULL, 0), xen_end = strtoull(colon + 1, NULL, 0), true;
+    if (!strcmp(argument, "lines") && colon)
+        return lines_start = strtoull(value, NULL, 0), lines_end = strtoull(colon + 1, NULL, 0), true;
     bool is_store = !strcmp(argument, "store");
     if ((!is_store && strcmp(argument, "run")) || !colon || n_watches == WATCHES)
         return false;

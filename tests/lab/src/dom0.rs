@@ -176,7 +176,7 @@ fn read(root: &Path, path: &str) -> Result<Vec<u8>> {
 }
 
 /// Debian moved `/bin` and `/lib` into `/usr` over several releases: a package may hold either path.
-fn locate(root: &Path, path: &str) -> Result<PathBuf> {
+pub(crate) fn locate(root: &Path, path: &str) -> Result<PathBuf> {
     let bare = path.strip_prefix("usr/").unwrap_or(path);
     for candidate in [root.join("usr").join(bare), root.join(bare)] {
         if candidate.exists() {

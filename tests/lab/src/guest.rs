@@ -71,7 +71,7 @@ impl Ends {
         self.lock().get(&domain).copied()
     }
 
-    fn wait(&self, domain: u16, timeout: Duration) -> Option<End> {
+    pub(crate) fn wait(&self, domain: u16, timeout: Duration) -> Option<End> {
         let unknown = |ends: &mut BTreeMap<u16, End>| !ends.contains_key(&domain);
         let waited = self.0.1.wait_timeout_while(self.lock(), timeout, unknown);
         waited.unwrap_or_else(PoisonError::into_inner).0.get(&domain).copied()

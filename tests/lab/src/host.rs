@@ -180,6 +180,11 @@ impl Dom0 {
         self.xl_create(domu, "")
     }
 
+    /// Waits for the end of a domain, and says how it ended.
+    pub fn ended(&self, domain: u16, timeout: Duration) -> Option<End> {
+        self.ends.wait(domain, timeout)
+    }
+
     /// Waits until the latest guest of that name has written `text`, which is within a line and has no quotes; gives
     /// all that it wrote so far.
     pub fn console_of(&self, name: &str, text: &str, timeout: Duration) -> Result<String> {

@@ -93,7 +93,9 @@ impl Lab {
             bail!("there is no image of the name {}, but {}", request.name, images.join(", "));
         }
         let sysroot = self.sysroot(request.arch.target, ui)?;
-        let elf = self.cargo_build(request, sysroot.as_deref())?;
+        let features = std::iter::once("image").chain(request.features.iter().map(String::as_str));
+        let flags = self.rustflags(request.arch, sysroot.as_deref())?;
+        let elf = self.cargo_build(&request.name, features, request.arch, &flags)?;
         let file = fs::read(&elf).with_context(|| format!("cannot read {}", elf.display()))?;
         let flat =
             flatten::flatten(&file).with_context(|| format!("cannot make an image of {}", elf.display()))?;
@@ -116,27 +118,43 @@ impl Lab {
         })
     }
 
+    /// Builds the program for Linux that is measured beside images; it needs no library, so the target for images
+    /// will do.
+    pub(crate) fn build_peer(&self, ui: &Progress) -> Result<PathBuf> {
+        let arch = &ARCHES[0];
+        let mut flags = vec!["-Crelocation-model=static".to_owned()];
+        if let Some(sysroot) = self.sysroot(arch.target, ui)? {
+            flags.extend(["--sysroot".to_owned(), sysroot.display().to_string()]);
+        }
+        self.cargo_build("fata-peer", std::iter::once("program"), arch, &flags)
+    }
+
     /// Runs cargo and returns the path of the executable it names.
-    fn cargo_build(&self, request: &BuildRequest, sysroot: Option<&Path>) -> Result<PathBuf> {
-        let features = std::iter::once("image").chain(request.features.iter().map(String::as_str));
+    fn cargo_build<'a>(
+        &self,
+        package: &str,
+        features: impl Iterator<Item = &'a str>,
+        arch: &Arch,
+        flags: &[String],
+    ) -> Result<PathBuf> {
         let mut cargo = cargo();
         cargo
             .current_dir(self.workspace())
-            .env("CARGO_ENCODED_RUSTFLAGS", self.rustflags(request.arch, sysroot)?.join("\x1f"))
+            .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
             // Levels are chosen at run time; without this, defmt keeps errors only.
             .env("DEFMT_LOG", "trace")
-            .args(["build", "--profile", "image", "--target", request.arch.target])
-            .args(["--package", &request.name, "--features", &features.collect::<Vec<_>>().join(",")])
+            .args(["build", "--profile", "image", "--target", arch.target])
+            .args(["--package", package, "--features", &features.collect::<Vec<_>>().join(",")])
             .arg("--message-format=json-render-diagnostics")
             .stdin(Stdio::null())
             .stderr(Stdio::inherit());
         let output = cargo.output().context("cannot start cargo")?;
         if !output.status.success() {
-            bail!("cannot build {}: the reason is above", request.name);
+            bail!("cannot build {package}: the reason is above");
         }
         let messages = String::from_utf8(output.stdout)?;
-        let executable = messages.lines().find_map(|line| executable(line, &request.name));
-        executable.with_context(|| format!("the package {} has no program of that name", request.name))
+        let executable = messages.lines().find_map(|line| executable(line, package));
+        executable.with_context(|| format!("the package {package} has no program of that name"))
     }
 
     /// Flags that only an image needs; the crates' own come from the workspace.
@@ -180,7 +198,7 @@ fn executable(message: &str, name: &str) -> Option<PathBuf> {
 }
 
 /// Writes `path` in one step and only when it changes, so that nobody reads half an image.
-fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     if fs::read(path).is_ok_and(|old| old == bytes) {
         return Ok(());
     }

@@ -44,7 +44,7 @@ mod xenlog;
 
 pub use apt::Host;
 pub use backtrace::{Annotator, Symboliser};
-pub use bench::{Counter, Counts, Event, Peer, address_of_main};
+pub use bench::{Counter, Counts, Event, Peer, Span, address_of_main};
 pub use cases::{Case, all as cases};
 pub use console::{Console, Transcript};
 pub use control::Output;

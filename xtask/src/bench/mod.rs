@@ -1,5 +1,6 @@
 //! `xtask bench`: measures, and says how the numbers stand against their aims and against Linux.
 
+mod block;
 mod boot;
 mod machine;
 mod report;
@@ -11,11 +12,13 @@ use clap::Subcommand;
 /// Measure
 #[derive(Subcommand)]
 pub(crate) enum Bench {
+    Block(block::Options),
     Boot(boot::Options),
 }
 
 pub(crate) fn run(bench: &Bench) -> Result<()> {
     match bench {
+        Bench::Block(options) => block::run(options),
         Bench::Boot(options) => boot::run(options),
     }
 }

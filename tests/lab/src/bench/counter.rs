@@ -48,7 +48,10 @@ impl Counter {
     /// Has the machine count. `main` is the address of the guest's main function from the start of its image.
     pub fn attach(&self, config: &mut Config, main: Option<u64>) {
         let (start, end) = RING_OUT;
-        let mut plugin = format!("{},out={FILE},store=ring:{start:#x}:{end:#x}", option_value(&self.plugin));
+        let mut plugin = format!(
+            "{},out={FILE},store=ring:{start:#x}:{end:#x},lines={start:#x}:{end:#x}",
+            option_value(&self.plugin)
+        );
         if let Some(main) = main {
             plugin += &format!(",run=main:{:#x}", GUEST_RAM0_BASE + main);
         }

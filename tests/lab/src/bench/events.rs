@@ -38,6 +38,29 @@ impl Event {
     }
 }
 
+/// What was executed between two events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Span {
+    /// By the domain that started last: its own instructions.
+    pub own: u64,
+    /// Xen's on its behalf.
+    pub xen: u64,
+    /// How often it executed WFI.
+    pub waits: u64,
+    /// By all other domains, Xen's on their behalf included.
+    pub others: u64,
+    /// By the whole machine.
+    pub all: u64,
+}
+
+impl Span {
+    /// The domain's own instructions and Xen's.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.own + self.xen
+    }
+}
+
 /// A state that is written down beside a mark, whatever the domain was doing.
 const ACCOUNT: &str = "account -";
 
@@ -94,6 +117,28 @@ impl Counts {
         let vmid = self.domain().next()?.vmid;
         let accounts = &self.0[self.mark_index(number)? + 1..];
         accounts.iter().take_while(|e| e.what == ACCOUNT).find(|e| e.vmid == vmid)
+    }
+
+    /// What was executed from one event to another of the domain that started last; both must be such that write
+    /// down every domain's state, which marks (`mark 3`) and lines (`line 3`) do.
+    #[must_use]
+    pub fn span(&self, from: &str, to: &str) -> Option<Span> {
+        let start = self.0.iter().rposition(|e| e.what == "start -")?;
+        let vmid = self.0[start].vmid;
+        let states = |what: &str| {
+            let at = start + self.0[start..].iter().position(|e| e.vmid == vmid && e.what == what)?;
+            let accounts = self.0[at + 1..].iter().take_while(|e| e.what == ACCOUNT);
+            let (own, others): (Vec<_>, Vec<_>) = accounts.partition(|e| e.vmid == vmid);
+            Some((self.0[at].all, *own.first()?, others.iter().map(|e| e.total()).sum::<u64>()))
+        };
+        let ((all_before, before, others_before), (all, after, others)) = (states(from)?, states(to)?);
+        Some(Span {
+            own: after.own.checked_sub(before.own)?,
+            xen: after.xen.checked_sub(before.xen)?,
+            waits: after.waits.checked_sub(before.waits)?,
+            others: others.checked_sub(others_before)?,
+            all: all.checked_sub(all_before)?,
+        })
     }
 
     fn mark_index(&self, number: u32) -> Option<usize> {
@@ -156,6 +201,29 @@ wait - 2 60 2";
         assert_eq!(counts.mark(1).unwrap().own, 20);
         assert_eq!(counts.at_mark(1).unwrap().xen, 21);
         assert_eq!(counts.at_mark(2), None);
+    }
+
+    #[test]
+    fn a_span_lies_between_two_events_of_the_latest_domain() {
+        let text = "\
+start - 1 0 0 0 100
+line 1 1 5 5 0 120
+account - 1 5 5 0 120
+start - 2 0 0 0 200
+line 1 2 10 20 1 1000
+account - 1 100 100 5 1000
+account - 2 10 20 1 1000
+line 2 2 40 60 3 2000
+account - 1 500 110 9 2000
+account - 2 40 60 3 2000
+";
+        let counts = Counts::parse(text).unwrap();
+        let span = counts.span("line 1", "line 2").unwrap();
+        assert_eq!(span, Span { own: 30, xen: 40, waits: 2, others: 410, all: 1000 });
+        assert_eq!(span.total(), 70);
+        assert_eq!(counts.span("line 2", "line 1"), None);
+        assert_eq!(counts.span("line 1", "line 3"), None);
+        assert_eq!(counts.span("start -", "line 2"), None);
     }
 
     #[test]

@@ -9,10 +9,20 @@ use crate::cpio::Archive;
 use crate::lab::{Lab, short_hash};
 use crate::parts::XenParts;
 use crate::progress::Progress;
+use crate::{dom0, image, modules};
 
 const INIT: &str = "#!/bin/busybox sh
 echo Linux is up
 while :; do /bin/busybox sleep 100000; done
+";
+/// Linux gives the command line's `bench` to init in the environment. Boot must have settled before it begins.
+const BLOCK_INIT: &str = "#!/bin/busybox sh
+/bin/busybox mount -t devtmpfs dev /dev
+while read -r module; do /bin/busybox insmod /lib/$module.ko; done </lib/order
+until [ -b /dev/xvda ]; do /bin/busybox usleep 10000; done
+/bin/busybox sleep 3
+/bin/fata-peer \"$bench\" && echo SUCCESS
+/bin/busybox poweroff -f
 ";
 /// What makes it boot quickest, from measurements. The console comes first.
 const ARGS: &str = "quiet rdinit=/init cryptomgr.notests init_on_alloc=0 rcupdate.rcu_expedited=1 nokaslr \
@@ -40,7 +50,7 @@ impl Peer {
     pub fn new(lab: &Lab, parts: &XenParts, ui: &Progress) -> Result<Self> {
         let recipe = format!("{} {}", parts.content_hash, short_hash(INIT));
         let dir = lab.part("linux-peer", &recipe, ui, |into, _, _| {
-            fs::write(into.join("initrd"), initramfs(&parts.root)?)?;
+            fs::write(into.join("initrd"), initramfs(&parts.root, INIT)?.finish())?;
             Ok(vec!["initrd".to_owned()])
         })?;
         let (kernel, ramdisk) = (parts.kernel.clone(), dir.join("initrd"));
@@ -54,15 +64,36 @@ impl Peer {
     pub fn command_line(console: &str) -> String {
         format!("console={console} {ARGS}")
     }
+
+    /// One that does the jobs of its command line's `bench`, as `images/block-bench` does them, and powers off.
+    pub fn block(lab: &Lab, parts: &XenParts, ui: &Progress) -> Result<Self> {
+        let program = lab.build_peer(ui)?;
+        let bytes = fs::read(&program).with_context(|| format!("reading {}", program.display()))?;
+        let modules = dom0::locate(&parts.root, &format!("usr/lib/modules/{}", parts.kernel_release))?;
+        let mut archive = initramfs(&parts.root, BLOCK_INIT)?;
+        archive.directory("lib");
+        let mut order = String::new();
+        for module in modules::closure(&modules, &["xen-blkfront"])? {
+            archive.file(&format!("lib/{}.ko", module.name), 0o644, &module.object);
+            order += &format!("{}\n", module.name);
+        }
+        archive.file("lib/order", 0o644, order.as_bytes());
+        archive.file("bin/fata-peer", 0o755, &bytes);
+        let (dir, archive) = (lab.dir().join("images/fata-peer"), archive.finish());
+        fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
+        let ramdisk = dir.join("initrd");
+        image::replace(&ramdisk, &archive)?;
+        Ok(Self { kernel: parts.kernel.clone(), ramdisk, bytes: archive.len() as u64 })
+    }
 }
 
-fn initramfs(root: &Path) -> Result<Vec<u8>> {
+fn initramfs(root: &Path, init: &str) -> Result<Archive> {
     let busybox = root.join("usr/bin/busybox");
     let mut archive = Archive::default();
     archive.directory("bin");
     archive.directory("dev");
     let bytes = fs::read(&busybox).with_context(|| format!("reading {}", busybox.display()))?;
     archive.file("bin/busybox", 0o755, &bytes);
-    archive.file("init", 0o755, INIT.as_bytes());
-    Ok(archive.finish())
+    archive.file("init", 0o755, init.as_bytes());
+    Ok(archive)
 }

@@ -5,5 +5,5 @@ mod events;
 mod linux;
 
 pub use counter::{Counter, address_of_main};
-pub use events::{Counts, Event};
+pub use events::{Counts, Event, Span};
 pub use linux::Peer;
