@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use fata_lab::{
-    Annotator, BuildRequest, Config, Dom0, Dom0less, DomU, End, Gic, Guest, Lab, Left, Progress, Symboliser,
-    Terminal, Transcript, XenVersion, XlDomU,
+    Annotator, BuildRequest, Config, DiskWish, Dom0, Dom0less, DomU, End, Gic, Guest, Lab, Left, Progress,
+    Symboliser, Terminal, Transcript, XenVersion, XlDomU,
 };
 
 /// Where Xen loads a guest's image (xen/include/public/arch-arm.h, GUEST_RAM0_BASE).
@@ -28,6 +28,9 @@ pub(crate) struct Options {
     /// Create the domain with xl on a Linux dom0, instead of having Xen start it alone
     #[arg(long)]
     dom0: bool,
+    /// Give it a disk of so many MiB, xvda, the next xvdb; they are dom0's, and gone when it ends
+    #[arg(long = "disk", value_name = "MiB", requires = "dom0")]
+    disks: Vec<u64>,
     /// Interrupt controller of the board
     #[arg(long, default_value = "3", value_parser = ["2", "3"])]
     gic: String,
@@ -167,6 +170,10 @@ impl Options {
             let host = Dom0::start(lab, &config, progress)?;
             let mut domu = XlDomU::new(&image.name, image.file.clone(), self.memory);
             domu.args.clone_from(&self.args);
+            for (letter, mib) in ('a'..='z').zip(&self.disks) {
+                let disk = host.make_disk(&DiskWish::new(&format!("xvd{letter}"), *mib))?;
+                domu.disks.push(disk.spec(&format!("xvd{letter}")));
+            }
             let guest = host.create(&domu)?;
             return Ok((Machine::Dom0(Box::new(host)), guest));
         }
