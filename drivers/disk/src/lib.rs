@@ -10,16 +10,23 @@ extern crate alloc;
 
 mod buffer;
 mod bytes;
+#[cfg(any(feature = "ext4", feature = "fat"))]
+mod cache;
 mod crc;
 mod device;
+#[cfg(any(feature = "ext4", feature = "fat"))]
+mod fs;
 mod mem;
 mod partition;
+mod pause;
 mod stream;
 mod table;
 mod window;
 
 pub use buffer::Buffer;
 pub use device::{BlockDevice, Error, Failed, Geometry, SECTOR};
+#[cfg(any(feature = "ext4", feature = "fat"))]
+pub use fs::{Directory, Entry, File, FileError, Kind, Metadata, Volume, mount};
 pub use mem::{Counts, MemDisk};
 pub use partition::Partition;
 pub use stream::Stream;

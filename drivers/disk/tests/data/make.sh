@@ -60,7 +60,7 @@ table mbr mbr-4096 10M 4096
 # --- Files ------------------------------------------------------------------------------------------------------
 
 long='a name as long as names may be '
-long="$long$long$long$long$long$long$long$long"
+long="$long$long$long$long$long$long$long$long$long"
 long=$(printf '%.251s.txt' "$long")
 
 # Lines that say where they are, so that tests can make them again.
@@ -73,6 +73,7 @@ lines long 16000 >tree/long.txt
 lines named 10 >"tree/dir/$long"
 printf 'at the bottom\n' >tree/dir/sub/deep/bottom.txt
 printf 'umlauts\n' >'tree/dir/äöü.txt'
+printf 'letters\n' >'tree/dir/Ünïcode ωmega.txt'
 for i in $(seq 1 220); do printf '%s\n' "$i" >"tree/many/file number $i"; done
 
 cp -r tree links
