@@ -18,6 +18,11 @@ pub(crate) fn crc32c(sum: u32, bytes: &[u8]) -> u32 {
     EXT4.update(sum, bytes)
 }
 
+/// Whether a checksum is right. To get anywhere, fuzzing must not have to guess them.
+pub(crate) fn sums_match(made: u32, found: u32) -> bool {
+    made == found || cfg!(fuzzing)
+}
+
 impl Crc {
     const fn new(polynomial: u32) -> Self {
         let mut sums = [0; 16];

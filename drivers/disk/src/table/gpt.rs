@@ -2,7 +2,7 @@
 
 use super::{Guid, Part, PartKind, Reader, Scheme, Table, TableError};
 use crate::bytes::{bytes16, le16, le32, le64};
-use crate::crc::crc32;
+use crate::crc::{crc32, sums_match};
 use crate::device::{BlockDevice, Error};
 use alloc::string::String;
 use core::ops::Range;
@@ -76,7 +76,7 @@ impl Header {
         }
         // The sum is made with zeroes in its own place.
         let sum = crc32(crc32(crc32(0, &sector[..16]), &[0; 4]), &sector[20..bytes]);
-        if sum != le32(sector, 16) {
+        if !sums_match(sum, le32(sector, 16)) {
             return Err("the header's checksum");
         }
         if le64(sector, 24) != at {
@@ -136,7 +136,7 @@ async fn read_entries<D: BlockDevice>(
         left -= bytes.len() as u64;
         at += count;
     }
-    if sum != header.array_sum {
+    if !sums_match(sum, header.array_sum) {
         return Err(Unusable::Broken("the entries' checksum"));
     }
     Ok(table)

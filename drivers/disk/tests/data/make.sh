@@ -116,16 +116,46 @@ pack ext2
 ext ext3-4k 8M -t ext3 -b 4096 -N 320
 pack ext3-4k
 
-# A journal that was not replayed: the block of hello.txt is rewritten in it twice, and once more in a transaction
-# that was never committed.
+# Journals that were not replayed. What debugfs writes into them, it reads from files.
+block_of() { debugfs -R "bmap $2 0" "$1" 2>/dev/null; }
+write_journal() { # image, commands
+    { echo "$2" && echo jc; } | debugfs -w -f - "$1" >log 2>&1
+    debugfs -R features "$1" 2>/dev/null | grep -q needs_recovery
+}
+# What e2fsck makes of it must be what the tests expect.
+replays_to() { # image, file, contents
+    cp "$1" copy
+    e2fsck -fy copy >log || [ $? -eq 1 ]
+    [ "$(debugfs -R "cat $2" copy 2>/dev/null)" = "$3" ]
+}
+printf '%-4096s' 'replayed once' >once
+printf '%-4096s' 'never committed' >never
+printf 'Hello, again!\n' >twice
+printf 'renewed\n' >renewed
+truncate -s 4096 twice renewed
+
+# The block of hello.txt is written twice.
 ext ext4-journal 4M -t ext4 -b 1024 -N 320 -J size=1
-block=$(debugfs -R 'bmap /hello.txt 0' ext4-journal 2>/dev/null)
-first=$(printf 'replayed once ')
-printf '%-1024s' "$first" >once && printf 'Hello, again!\n' >twice && truncate -s 1024 twice
-printf 'open\njo -c\njw -b %s once\njw -b %s twice\njc\n' "$block" "$block" |
-    sed 1d | debugfs -w -f - ext4-journal >/dev/null 2>&1
-debugfs -R features ext4-journal 2>/dev/null | grep -q needs_recovery
+block=$(block_of ext4-journal /hello.txt)
+write_journal ext4-journal "jo -c
+jw -b $block once
+jw -b $block twice"
+replays_to ext4-journal /hello.txt 'Hello, again!'
 pack ext4-journal
+
+# It is written, revoked, and written again without an end; another block is written in between. No checksums, 32-bit
+# numbers, lists of blocks.
+ext ext3-revoked 4M -t ext3 -b 1024 -N 320 -J size=1
+block=$(block_of ext3-revoked /hello.txt)
+other=$(block_of ext3-revoked /dir/äöü.txt)
+write_journal ext3-revoked "jo
+jw -b $block once
+jw -r $block
+jw -b $other renewed
+jw -b $block -c never"
+replays_to ext3-revoked /hello.txt 'Hello, world!'
+replays_to ext3-revoked /dir/äöü.txt renewed
+pack ext3-revoked
 
 # --- FAT --------------------------------------------------------------------------------------------------------
 

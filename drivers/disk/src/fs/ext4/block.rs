@@ -1,9 +1,10 @@
 //! Where a file's blocks are: in trees of extents, or in lists of lists of numbers.
 
 use super::super::{FileError, Run};
-use super::{Ext, Inode, sums_match};
+use super::{Ext, Inode};
 use crate::bytes::{le16, le32};
 use crate::cache::Cache;
+use crate::crc::sums_match;
 use crate::device::BlockDevice;
 use alloc::vec::Vec;
 

@@ -1,9 +1,10 @@
 //! Directories. They are read from end to end: an index, if there is one, is passed over.
 
 use super::super::FileError;
-use super::{Ext, Inode, sums_match};
+use super::{Ext, Inode};
 use crate::bytes::{le16, le32};
 use crate::cache::Cache;
+use crate::crc::sums_match;
 use crate::device::BlockDevice;
 use alloc::vec::Vec;
 use core::ops::Range;

@@ -1,10 +1,10 @@
 //! Inodes: all there is to know about a file but its name.
 
 use super::super::{FileError, Kind, Metadata};
-use super::{Ext, sums_match};
+use super::Ext;
 use crate::bytes::{le16, le32};
 use crate::cache::Cache;
-use crate::crc::crc32c;
+use crate::crc::{crc32c, sums_match};
 use crate::device::BlockDevice;
 use alloc::vec::Vec;
 

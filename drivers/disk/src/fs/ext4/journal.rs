@@ -2,11 +2,10 @@
 //! (`fs/jbd2/recovery.c`); nothing is written. All its numbers are big-endian.
 
 use super::super::{FileError, Run};
-use super::{Ext, Inode, sums_match};
+use super::{Ext, Inode};
 use crate::cache::Cache;
-use crate::crc::crc32c;
+use crate::crc::{crc32c, sums_match};
 use crate::device::BlockDevice;
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 const MAGIC: u32 = 0xc03b_3998;
@@ -27,23 +26,29 @@ const HEADER: usize = 12;
 
 /// Which blocks have later contents in the journal.
 pub(super) struct Journal {
-    copies: BTreeMap<u64, u64>,
+    /// The blocks, in order, each with the one that has its contents.
+    copies: Vec<(u64, u64)>,
 }
 
 impl Journal {
     /// The block that has the contents of this one.
     pub(super) fn copy_of(&self, block: u64) -> Option<u64> {
-        self.copies.get(&block).copied()
+        let &(found, copy) = self.copies.get(self.position(block))?;
+        (found == block).then_some(copy)
     }
 
     /// How many of `count` blocks from `first` on are where the first is: all in their places, or only the first,
     /// which is in the journal.
     pub(super) fn alike(&self, first: u64, count: u64) -> u64 {
-        match self.copies.range(first..).next() {
-            Some((&block, _)) if block == first => 1,
-            Some((&block, _)) => count.min(block - first),
+        match self.copies.get(self.position(first)) {
+            Some(&(block, _)) if block == first => 1,
+            Some(&(block, _)) => count.min(block - first),
             None => count,
         }
+    }
+
+    fn position(&self, block: u64) -> usize {
+        self.copies.partition_point(|&(other, _)| other < block)
     }
 }
 
@@ -81,7 +86,47 @@ struct Reader<'a, D> {
 struct Copy {
     block: u64,
     in_journal: u64,
+    sequence: u32,
     sum: u32,
+}
+
+/// What is in the transactions that were committed.
+#[derive(Default)]
+struct Contents {
+    copies: Vec<Copy>,
+    /// Which blocks were revoked, and in which transaction.
+    revoked: Vec<(u64, u32)>,
+}
+
+impl Contents {
+    fn check_size(&self) -> Result<(), FileError> {
+        if self.copies.len().max(self.revoked.len()) > MAX_BLOCKS { Err(TOO_MUCH) } else { Ok(()) }
+    }
+
+    /// The last copy of each block. What was revoked in a transaction is void in that and in those before.
+    fn into_journal(mut self, first: u32) -> Journal {
+        // Sequence numbers may wrap around.
+        let age = |sequence: u32| sequence.wrapping_sub(first);
+        self.revoked.sort_unstable_by_key(|&(block, sequence)| (block, age(sequence)));
+        // Later in the journal means later.
+        let mut order: Vec<usize> = (0..self.copies.len()).collect();
+        order.sort_unstable_by_key(|&at| (self.copies[at].block, at));
+        let mut copies: Vec<(u64, u64)> = Vec::new();
+        for (at, next) in order.iter().zip(order.iter().skip(1).map(Some).chain([None])) {
+            let copy = &self.copies[*at];
+            if next.is_some_and(|&next| self.copies[next].block == copy.block) {
+                continue;
+            }
+            let after = self.revoked.partition_point(|&(block, _)| block <= copy.block);
+            let revoked = after.checked_sub(1).and_then(|last| self.revoked.get(last));
+            let is_void =
+                revoked.is_some_and(|&(block, gone)| block == copy.block && age(copy.sequence) <= age(gone));
+            if !is_void {
+                copies.push((copy.block, copy.in_journal));
+            }
+        }
+        Journal { copies }
+    }
 }
 
 /// Reads the journal of a volume that was not unmounted.
@@ -94,7 +139,7 @@ pub(super) async fn replay<D: BlockDevice>(ext: &Ext, cache: &Cache<D>) -> Resul
     reader.at = reader.log.start;
     reader.left = reader.log.end - reader.log.first;
     if reader.log.start == 0 {
-        return Ok(Journal { copies: BTreeMap::new() });
+        return Ok(Journal { copies: Vec::new() });
     }
     reader.replay().await
 }
@@ -158,59 +203,57 @@ impl Log {
 impl<D: BlockDevice> Reader<'_, D> {
     /// Transaction by transaction, until one was not finished.
     async fn replay(&mut self) -> Result<Journal, FileError> {
-        let mut copies: BTreeMap<u64, (u64, u32)> = BTreeMap::new();
-        let mut revoked: BTreeMap<u64, u32> = BTreeMap::new();
+        let mut contents = Contents::default();
         let mut sequence = self.log.sequence;
-        while let Some((new, gone)) = self.transaction(sequence).await? {
-            for copy in &new {
+        loop {
+            let (copies, revoked) = (contents.copies.len(), contents.revoked.len());
+            if !self.transaction(sequence, &mut contents).await? {
+                contents.copies.truncate(copies);
+                contents.revoked.truncate(revoked);
+                return Ok(contents.into_journal(self.log.sequence));
+            }
+            for copy in &contents.copies[copies..] {
                 let data = self.ext.read_block(self.cache, copy.in_journal).await?;
                 if !self.log.data_matches(sequence, &data, copy.sum) {
                     return Err(FileError::Corrupt("the checksum of a block in the journal"));
                 }
-                copies.insert(copy.block, (copy.in_journal, sequence));
-            }
-            for block in gone {
-                revoked.insert(block, sequence);
-            }
-            if copies.len() > MAX_BLOCKS || revoked.len() > MAX_BLOCKS {
-                return Err(TOO_MUCH);
             }
             sequence = sequence.wrapping_add(1);
         }
-        // What was revoked in a transaction is void in that and in those before.
-        copies.retain(|block, (_, written)| {
-            revoked.get(block).is_none_or(|gone| (written.wrapping_sub(*gone) as i32) > 0)
-        });
-        Ok(Journal { copies: copies.into_iter().map(|(block, (copy, _))| (block, copy)).collect() })
     }
 
-    /// What a transaction writes, and what it revokes. `None` if it was not committed.
-    async fn transaction(&mut self, sequence: u32) -> Result<Option<(Vec<Copy>, Vec<u64>)>, FileError> {
-        let (mut copies, mut revoked) = (Vec::new(), Vec::new());
-        while let Some((block, _)) = self.next().await? {
+    /// Adds what a transaction writes and revokes. Whether it was committed.
+    async fn transaction(&mut self, sequence: u32, contents: &mut Contents) -> Result<bool, FileError> {
+        while let Some((_, at)) = self.step().await? {
+            let (block, _) = self.block(at).await?;
             if be32(&block, 0) != MAGIC || be32(&block, 8) != sequence {
-                return Ok(None);
+                break;
             }
             match be32(&block, 4) {
                 1 if self.log.tail_matches(&block) => {
-                    if !self.descriptor(&block, &mut copies).await? {
-                        return Ok(None);
+                    if !self.descriptor(&block, sequence, &mut contents.copies).await? {
+                        break;
                     }
                 }
-                2 if self.log.commit_matches(&block) => return Ok(Some((copies, revoked))),
-                5 if self.log.tail_matches(&block) => self.revocations(&block, &mut revoked),
+                2 if self.log.commit_matches(&block) => return Ok(true),
+                5 if self.log.tail_matches(&block) => {
+                    self.revocations(&block, sequence, &mut contents.revoked)
+                }
                 // A block that was not written to its end is like one that was not written.
-                _ => return Ok(None),
+                _ => break,
             }
-            if copies.len() > MAX_BLOCKS || revoked.len() > MAX_BLOCKS {
-                return Err(TOO_MUCH);
-            }
+            contents.check_size()?;
         }
-        Ok(None)
+        Ok(false)
     }
 
     /// Notes which blocks follow a descriptor. Whether they are all there.
-    async fn descriptor(&mut self, block: &[u8], copies: &mut Vec<Copy>) -> Result<bool, FileError> {
+    async fn descriptor(
+        &mut self,
+        block: &[u8],
+        sequence: u32,
+        copies: &mut Vec<Copy>,
+    ) -> Result<bool, FileError> {
         let is_v3 = self.log.features & CSUM_V3 != 0;
         let has_v2 = self.log.features & CSUM_V2 != 0;
         // `journal_tag_bytes` in Linux.
@@ -234,7 +277,7 @@ impl<D: BlockDevice> Reader<'_, D> {
             }
             let number = high << 32 | low;
             self.ext.place(number)?;
-            copies.push(Copy { block: number, in_journal, sum });
+            copies.push(Copy { block: number, in_journal, sequence, sum });
             if flags & 8 != 0 {
                 break;
             }
@@ -244,21 +287,15 @@ impl<D: BlockDevice> Reader<'_, D> {
         Ok(true)
     }
 
-    fn revocations(&self, block: &[u8], revoked: &mut Vec<u64>) {
+    fn revocations(&self, block: &[u8], sequence: u32, revoked: &mut Vec<(u64, u32)>) {
         let end = (be32(block, 12) as usize).min(block.len());
         let raw = block.get(HEADER + 4..end).unwrap_or_default();
-        if self.log.is_64() {
-            let numbers = raw.chunks_exact(8);
-            revoked.extend(numbers.map(|raw| u64::from(be32(raw, 0)) << 32 | u64::from(be32(raw, 4))));
-        } else {
-            revoked.extend(raw.chunks_exact(4).map(|raw| u64::from(be32(raw, 0))));
-        }
-    }
-
-    /// The next block and where it is; `None` when all were seen.
-    async fn next(&mut self) -> Result<Option<(Vec<u8>, u64)>, FileError> {
-        let Some((_, at)) = self.step().await? else { return Ok(None) };
-        self.block(at).await.map(Some)
+        let len = if self.log.is_64() { 8 } else { 4 };
+        revoked.extend(raw.chunks_exact(len).map(|raw| {
+            let number =
+                if len == 8 { u64::from(be32(raw, 0)) << 32 } else { 0 } | u64::from(be32(raw, len - 4));
+            (number, sequence)
+        }));
     }
 
     /// Where the next block is, on the disk and in the journal.
