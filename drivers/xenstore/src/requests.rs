@@ -65,8 +65,10 @@ pub(crate) struct Requests {
     /// How much of the first of these is in the ring.
     sent: usize,
     next_id: u32,
-    /// Of this connection; what is before belongs to earlier ones.
+    /// The first of this connection.
     first_id: u32,
+    /// The first of those, up to it, that belong to earlier ones.
+    oldest_id: u32,
 }
 
 impl Requests {
@@ -79,6 +81,7 @@ impl Requests {
             sent: 0,
             next_id: 1,
             first_id: 1,
+            oldest_id: 1,
         }
     }
 
@@ -128,7 +131,9 @@ impl Requests {
         };
         match self.slots.iter().enumerate().position(expects) {
             Some(index) => Belongs::To(index),
-            None if (id.wrapping_sub(self.first_id) as i32) < 0 => Belongs::Earlier,
+            None if id.wrapping_sub(self.oldest_id) < self.first_id.wrapping_sub(self.oldest_id) => {
+                Belongs::Earlier
+            }
             None => Belongs::Nowhere,
         }
     }
@@ -179,9 +184,7 @@ impl Requests {
     /// Gives the slots that have got an outcome.
     pub(crate) fn restart(&mut self) -> Vec<usize> {
         self.begin_again();
-        self.first_id = self.next_id;
-        self.sent = 0;
-        self.unsent.clear();
+        self.begin_connection();
         let mut order: Vec<usize> = (0..SLOTS).collect();
         order.sort_by_key(|&index| self.slots[index].id.wrapping_sub(self.first_id));
         let mut lost = Vec::new();
@@ -200,11 +203,20 @@ impl Requests {
         lost
     }
 
-    /// Ends everything with this error. Gives the slots that have got an outcome.
-    pub(crate) fn fail(&mut self, error: Error) -> Vec<usize> {
+    /// Nothing is sent, and what comes for the requests there are is too late.
+    fn begin_connection(&mut self) {
         self.first_id = self.next_id;
+        // Half of all numbers may be earlier ones.
+        if self.first_id.wrapping_sub(self.oldest_id) > u32::MAX / 2 {
+            self.oldest_id = self.first_id.wrapping_sub(u32::MAX / 2);
+        }
         self.sent = 0;
         self.unsent.clear();
+    }
+
+    /// Ends everything with this error. Gives the slots that have got an outcome.
+    pub(crate) fn fail(&mut self, error: Error) -> Vec<usize> {
+        self.begin_connection();
         let mut failed = Vec::new();
         for index in 0..SLOTS {
             match self.slots[index].purpose {
@@ -239,6 +251,7 @@ mod tests {
         let mut requests = Requests::new();
         requests.next_id = u32::MAX - 1;
         requests.first_id = u32::MAX - 1;
+        requests.oldest_id = u32::MAX - 1;
         for id in [0, 0, 7, 0] {
             let tx = Tx { id, ..Tx::NONE };
             requests.claim(Purpose::Task, Op::Write, tx, &[b"path\0", b"value"]).unwrap();
@@ -258,6 +271,7 @@ mod tests {
         }
         assert_eq!(requests.find(5), Belongs::To(3));
         assert_eq!(requests.find(7), Belongs::Nowhere);
+        assert_eq!(requests.find(u32::MAX - 2), Belongs::Nowhere);
     }
 
     #[test]

@@ -16,6 +16,11 @@ impl Rng {
         Self(seed)
     }
 
+    /// One whose numbers follow from another's.
+    pub fn from_seed(seed: u64) -> Self {
+        Self(seed.max(1))
+    }
+
     /// The next number.
     pub fn number(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
