@@ -1,7 +1,7 @@
 //! What is the same whatever the machine: requests, watches and the state of the connection.
 
 use crate::error::Error;
-use crate::requests::{Belongs, Purpose, Requests, SLOTS};
+use crate::requests::{Belongs, Purpose, Requests, SLOTS, SlotSet};
 use crate::state::{Features, State};
 use crate::watch::{Entry, Registered, Watches};
 use crate::wire::{Decimal, ERROR_REPLY, Header, Op, PAYLOAD_MAX, WATCH_EVENT, number, until_nul};
@@ -30,8 +30,6 @@ enum Chore {
     Unwatch(Vec<u8>),
     /// Ends a transaction, discarding it.
     End(Tx),
-    /// Ends watches that somebody left who used the ring before us.
-    ResetWatches,
 }
 
 pub(crate) struct Client {
@@ -46,7 +44,9 @@ pub(crate) struct Client {
     /// By slot: fires when its outcome is there.
     done: [Signal; SLOTS],
     /// Fires when a slot is free, or none will be.
-    pub(crate) free: Signal,
+    free: Signal,
+    /// How many tasks wait for a slot.
+    waiting: Cell<usize>,
     chores: RefCell<VecDeque<Chore>>,
     pub(crate) watches: Watches,
 }
@@ -62,6 +62,7 @@ impl Client {
             requests: RefCell::new(Requests::new()),
             done: [const { Signal::new() }; SLOTS],
             free: Signal::new(),
+            waiting: Cell::new(0),
             chores: RefCell::default(),
             watches: Watches::default(),
         })
@@ -82,7 +83,7 @@ impl Client {
     }
 
     /// Puts a request in line; `None` if it has to wait for a slot.
-    pub(crate) fn claim(&self, op: Op, tx: Tx, payload: &[&[u8]]) -> Option<Result<Ticket<'_>, Error>> {
+    fn claim(&self, op: Op, tx: Tx, payload: &[&[u8]]) -> Option<Result<Ticket<'_>, Error>> {
         if payload.iter().map(|part| part.len()).sum::<usize>() > PAYLOAD_MAX {
             return Some(Err(Error::PayloadTooLong));
         }
@@ -121,7 +122,6 @@ impl Client {
             let (op, tx, payload) = match chore {
                 Chore::Unwatch(payload) => (Op::Unwatch, Tx::NONE, &payload[..]),
                 Chore::End(tx) => (Op::TransactionEnd, *tx, &b"F\0"[..]),
-                Chore::ResetWatches => (Op::ResetWatches, Tx::NONE, &b"\0"[..]),
             };
             if requests.claim(Purpose::Nobody, op, tx, &[payload]).is_none() {
                 return;
@@ -178,37 +178,31 @@ impl Client {
     fn settle(&self, index: usize, outcome: Result<Vec<u8>, Error>) -> Result<(), Corrupt> {
         let mut requests = self.requests.borrow_mut();
         let slot = requests.slot(index);
-        let mut chore = None;
-        match (slot.purpose, outcome) {
-            (Some(Purpose::Register(token)), outcome) => match (self.watches.find(token), outcome) {
-                (Some(watch), Ok(_)) => watch.set(Registered::Yes),
-                // Ours from before, so what happened meanwhile is not known.
-                (Some(watch), Err(Error::Store(crate::Errno::EEXIST))) => {
-                    watch.set(Registered::Yes);
-                    watch.fire();
-                }
-                (Some(watch), Err(error)) => watch.set(Registered::Refused(error)),
-                (None, Ok(_)) => chore = Some(Chore::Unwatch(without_depth(slot.payload()))),
-                (None, Err(_)) => {}
-            },
-            (_, Ok(reply)) if slot.op == Op::TransactionStart => {
-                let id = number(until_nul(&reply)).filter(|&id| id != 0).ok_or(Corrupt)?;
-                chore = Some(Chore::End(Tx { id, epoch: self.epoch.get() }));
+        let mut result = Ok(());
+        let chore = match (slot.purpose, outcome) {
+            (Some(Purpose::Register(token)), outcome) => {
+                let unwatch = || Chore::Unwatch(without_depth(slot.payload()));
+                self.watches.settle(token, outcome).then(unwatch)
             }
-            _ => {}
-        }
+            (_, Ok(reply)) if slot.op == Op::TransactionStart => {
+                let id = number(until_nul(&reply)).filter(|&id| id != 0);
+                result = id.map(|_| ()).ok_or(Corrupt);
+                id.map(|id| Chore::End(Tx { id, epoch: self.epoch.get() }))
+            }
+            _ => None,
+        };
         requests.free(index);
         drop(requests);
-        self.add_chores(chore);
-        self.free.fire();
-        Ok(())
+        if let Some(chore) = chore {
+            self.add_chore(chore);
+        }
+        self.freed();
+        result
     }
 
-    fn add_chores(&self, chore: Option<Chore>) {
-        if let Some(chore) = chore {
-            self.chores.borrow_mut().push_back(chore);
-            self.work.fire();
-        }
+    fn add_chore(&self, chore: Chore) {
+        self.chores.borrow_mut().push_back(chore);
+        self.work.fire();
     }
 
     pub(crate) fn add_watch(&self, path: &str, depth: Option<u32>) -> Rc<Entry> {
@@ -223,13 +217,13 @@ impl Client {
         self.watches.remove(entry);
         // One that is being registered is ended when the reply is there, since replies may come in any order.
         if entry.registered.get() == Registered::Yes {
-            self.add_chores(Some(Chore::Unwatch(entry.with_payload(false, |parts| parts.concat()))));
+            self.add_chore(Chore::Unwatch(entry.with_payload(false, |parts| parts.concat())));
         }
     }
 
     pub(crate) fn end_transaction(&self, tx: Tx) {
         if tx.epoch == self.epoch.get() {
-            self.add_chores(Some(Chore::End(tx)));
+            self.add_chore(Chore::End(tx));
         }
     }
 
@@ -243,10 +237,9 @@ impl Client {
     /// There is a new connection, to a server that knows nothing of us; unless the ring was `used` before.
     pub(crate) fn connected(&self, used: bool) {
         self.forgotten(Registered::No);
-        self.chores.borrow_mut().extend(used.then_some(Chore::ResetWatches));
-        let lost = self.requests.borrow_mut().restart();
+        let lost = self.requests.borrow_mut().restart(used);
         self.set_state(State::Connected);
-        self.announce(&lost);
+        self.announce(lost);
     }
 
     /// There will be no answers any more.
@@ -254,12 +247,27 @@ impl Client {
         self.forgotten(Registered::Refused(error));
         let failed = self.requests.borrow_mut().fail(error);
         self.set_state(State::Dead(error));
-        self.announce(&failed);
+        self.announce(failed);
     }
 
-    fn announce(&self, done: &[usize]) {
-        done.iter().for_each(|&index| self.done[index].fire());
+    fn announce(&self, done: SlotSet) {
+        done.iter().for_each(|index| self.done[index].fire());
         self.free.fire();
+    }
+
+    /// A slot is free now: for what no task waits for, then for who waits.
+    fn freed(&self) {
+        if self.state.get() == State::Connected
+            && (!self.chores.borrow().is_empty() || self.watches.has_news())
+        {
+            self.work.fire();
+        }
+        self.free.fire();
+    }
+
+    /// A place among those who wait for a slot.
+    pub(crate) fn place(&self) -> Place<'_> {
+        Place { client: self, waits: false }
     }
 }
 
@@ -295,16 +303,53 @@ impl Drop for Ticket<'_> {
             requests.free(self.slot);
         } else if let Some(outcome) = requests.slot(self.slot).outcome.take() {
             drop(requests);
-            if self.client.settle(self.slot, outcome).is_err() {
-                // The same reply, read by its task, would have been just an error.
-                self.client.requests.borrow_mut().free(self.slot);
-            }
+            // If it makes no sense, there is nothing to undo.
+            let _ = self.client.settle(self.slot, outcome);
             return;
         } else if !requests.abandon(self.slot) {
             return;
         }
         drop(requests);
-        self.client.free.fire();
+        self.client.freed();
+    }
+}
+
+/// A task's place among those who wait for a slot. Who comes later does not pass who waits.
+pub(crate) struct Place<'a> {
+    client: &'a Client,
+    waits: bool,
+}
+
+impl<'a> Place<'a> {
+    /// Waits for a slot, and puts a request in line.
+    pub(crate) async fn claim(mut self, op: Op, tx: Tx, payload: &[&[u8]]) -> Result<Ticket<'a>, Error> {
+        let client = self.client;
+        let claim = || {
+            if self.waits || client.waiting.get() == 0 {
+                let claimed = client.claim(op, tx, payload);
+                if claimed.is_some() {
+                    return claimed;
+                }
+            }
+            if !core::mem::replace(&mut self.waits, true) {
+                client.waiting.set(client.waiting.get() + 1);
+            }
+            None
+        };
+        client.free.until(claim).await
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if self.waits {
+            let client = self.client;
+            client.waiting.set(client.waiting.get() - 1);
+            // Those behind it may have been told of a slot that they had to leave to it.
+            if client.requests.borrow().has_room() {
+                client.free.fire();
+            }
+        }
     }
 }
 

@@ -174,12 +174,12 @@ impl<P: Platform> Link<P> {
                 wire.page.insert(page).clone()
             }
         };
-        if matches!(self.client.state(), State::Dead(_)) && !self.is_new_server(wire, channel) {
-            return Ok(false);
-        }
         if page.load(CONNECTION) != CONNECTED {
             wire.rings = None;
             self.client.set_state(State::Connecting);
+            return Ok(false);
+        }
+        if matches!(self.client.state(), State::Dead(_)) && !self.is_new_server(wire, channel) {
             return Ok(false);
         }
         if wire.rings.is_some() && self.is_new_server(wire, channel) {

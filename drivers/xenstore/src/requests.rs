@@ -8,6 +8,10 @@ use alloc::vec::Vec;
 
 /// How many may be under way; more wait. C xenstored stops reading when 20 replies are outstanding.
 pub(crate) const SLOTS: usize = 16;
+/// One more, for what must come before all others on a ring that was used before us.
+const RESET_SLOT: usize = SLOTS;
+/// A longer message's memory is given back.
+const KEPT_BYTES: usize = 256;
 
 /// Who wants the reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,8 +31,7 @@ pub(crate) struct Slot {
     pub(crate) op: Op,
     pub(crate) tx: Tx,
     id: u32,
-    /// Header and payload, kept until the reply is there, so that it can be sent once more. The allocation
-    /// stays for the next request.
+    /// Header and payload, kept until the reply is there, so that it can be sent once more.
     message: Vec<u8>,
     pub(crate) outcome: Option<Result<Vec<u8>, Error>>,
 }
@@ -76,8 +79,8 @@ impl Requests {
         let slot =
             |_| Slot { purpose: None, op: Op::Read, tx: Tx::NONE, id: 0, message: Vec::new(), outcome: None };
         Self {
-            slots: (0..SLOTS).map(slot).collect(),
-            unsent: VecDeque::with_capacity(SLOTS),
+            slots: (0..=RESET_SLOT).map(slot).collect(),
+            unsent: VecDeque::with_capacity(SLOTS + 1),
             sent: 0,
             next_id: 1,
             first_id: 1,
@@ -91,17 +94,31 @@ impl Requests {
 
     /// Puts a request into a free slot and in line; `None` if there is none. The payload must not be too long.
     pub(crate) fn claim(&mut self, purpose: Purpose, op: Op, tx: Tx, payload: &[&[u8]]) -> Option<usize> {
-        let index = self.slots.iter().position(|slot| slot.purpose.is_none())?;
-        let id = self.take_id();
+        let index = self.slots[..SLOTS].iter().position(|slot| slot.purpose.is_none())?;
+        self.fill(index, purpose, op, tx, payload);
+        Some(index)
+    }
+
+    fn fill(&mut self, index: usize, purpose: Purpose, op: Op, tx: Tx, payload: &[&[u8]]) {
         let slot = &mut self.slots[index];
         (slot.purpose, slot.op, slot.tx) = (Some(purpose), op, tx);
         slot.message.clear();
         slot.message.resize(Header::SIZE, 0);
         payload.iter().for_each(|part| slot.message.extend_from_slice(part));
         debug_assert!(slot.payload().len() <= PAYLOAD_MAX);
-        slot.set_header(id);
+        self.put_in_line(index);
+    }
+
+    /// Whether [`claim`](Self::claim) would find a slot.
+    pub(crate) fn has_room(&self) -> bool {
+        self.slots[..SLOTS].iter().any(|slot| slot.purpose.is_none())
+    }
+
+    /// Gives a request a number of its own, and sends it when its turn comes.
+    fn put_in_line(&mut self, index: usize) {
+        let id = self.take_id();
+        self.slots[index].set_header(id);
         self.unsent.push_back(index);
-        Some(index)
     }
 
     fn take_id(&mut self) -> u32 {
@@ -142,6 +159,9 @@ impl Requests {
     pub(crate) fn free(&mut self, index: usize) {
         let slot = &mut self.slots[index];
         (slot.purpose, slot.outcome) = (None, None);
+        if slot.message.capacity() > KEPT_BYTES {
+            slot.message = Vec::new();
+        }
     }
 
     /// The task that waited for this one is gone. It is taken back if not a byte of it has been sent; the end of
@@ -167,36 +187,35 @@ impl Requests {
         for index in 0..SLOTS {
             let slot = &mut self.slots[index];
             if slot.op == Op::TransactionStart && slot.outcome.take_if(|outcome| outcome.is_ok()).is_some() {
-                self.again(index);
+                self.put_in_line(index);
             }
         }
     }
 
-    /// Puts a request in line once more, with a new number.
-    fn again(&mut self, index: usize) {
-        let id = self.take_id();
-        self.slots[index].set_header(id);
-        self.unsent.push_back(index);
-    }
-
     /// Starts over on a new connection: what tasks wait for is sent again, in the old order, unless it belongs
-    /// to a transaction, which is lost; that has its outcome now. What no task waits for is forgotten.
+    /// to a transaction, which is lost; that has its outcome now. What no task waits for is forgotten. On a ring
+    /// that was used before, first of all the server is made to forget what it knows of that.
     /// Gives the slots that have got an outcome.
-    pub(crate) fn restart(&mut self) -> Vec<usize> {
+    pub(crate) fn restart(&mut self, used: bool) -> SlotSet {
         self.begin_again();
         self.begin_connection();
-        let mut order: Vec<usize> = (0..SLOTS).collect();
-        order.sort_by_key(|&index| self.slots[index].id.wrapping_sub(self.first_id));
-        let mut lost = Vec::new();
-        for index in order {
+        let oldest = self.first_id;
+        if used {
+            self.fill(RESET_SLOT, Purpose::Nobody, Op::ResetWatches, Tx::NONE, &[b"\0"]);
+        }
+        let mut lost = SlotSet(0);
+        // From the oldest to the newest.
+        let mut left = SlotSet::ALL;
+        while let Some(index) = left.iter().min_by_key(|&index| self.slots[index].id.wrapping_sub(oldest)) {
+            left.remove(index);
             let slot = &mut self.slots[index];
             match slot.purpose {
                 Some(Purpose::Task) if slot.outcome.is_some() => {}
                 Some(Purpose::Task) if slot.tx != Tx::NONE => {
                     slot.outcome = Some(Err(Error::EAGAIN));
-                    lost.push(index);
+                    lost.insert(index);
                 }
-                Some(Purpose::Task) => self.again(index),
+                Some(Purpose::Task) => self.put_in_line(index),
                 _ => self.free(index),
             }
         }
@@ -212,23 +231,45 @@ impl Requests {
         }
         self.sent = 0;
         self.unsent.clear();
+        self.free(RESET_SLOT);
     }
 
     /// Ends everything with this error. Gives the slots that have got an outcome.
-    pub(crate) fn fail(&mut self, error: Error) -> Vec<usize> {
+    pub(crate) fn fail(&mut self, error: Error) -> SlotSet {
         self.begin_connection();
-        let mut failed = Vec::new();
-        for index in 0..SLOTS {
-            match self.slots[index].purpose {
-                Some(Purpose::Task) if self.slots[index].outcome.is_some() => {}
+        let mut failed = SlotSet(0);
+        for index in SlotSet::ALL.iter() {
+            let slot = &mut self.slots[index];
+            match slot.purpose {
+                Some(Purpose::Task) if slot.outcome.is_some() => {}
                 Some(Purpose::Task) => {
-                    self.slots[index].outcome = Some(Err(error));
-                    failed.push(index);
+                    slot.outcome = Some(Err(error));
+                    failed.insert(index);
                 }
                 _ => self.free(index),
             }
         }
         failed
+    }
+}
+
+/// Some of the slots that tasks can have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SlotSet(u32);
+
+impl SlotSet {
+    const ALL: Self = Self((1 << SLOTS) - 1);
+
+    pub(crate) fn iter(self) -> impl Iterator<Item = usize> {
+        (0..SLOTS).filter(move |index| self.0 >> index & 1 != 0)
+    }
+
+    fn insert(&mut self, index: usize) {
+        self.0 |= 1 << index;
+    }
+
+    fn remove(&mut self, index: usize) {
+        self.0 &= !(1 << index);
     }
 }
 
@@ -262,7 +303,7 @@ mod tests {
         // The first is answered, its slot used again by what is now the last.
         requests.free(0);
         requests.claim(Purpose::Task, Op::Read, Tx::NONE, &[b"last\0"]).unwrap();
-        assert_eq!(requests.restart(), [2]);
+        assert_eq!(requests.restart(false), SlotSet(1 << 2));
         assert_eq!(requests.slot(2).outcome, Some(Err(Error::EAGAIN)));
         let again = send_all(&mut requests);
         assert_eq!(again.iter().map(|h| (h.id, h.kind)).collect::<Vec<_>>(), [(4, 11), (5, 11), (6, 2)]);
@@ -311,8 +352,9 @@ mod tests {
         assert_eq!(send_all(&mut requests).len(), 1);
         assert_eq!(requests.slot(start).outcome, None);
         requests.slot(start).outcome = Some(Ok(b"8\0".to_vec()));
-        requests.restart();
-        assert_eq!(send_all(&mut requests).len(), 1);
+        requests.restart(true);
+        let sent = send_all(&mut requests);
+        assert_eq!(sent.iter().map(|h| h.kind).collect::<Vec<_>>(), [21, 6]);
         assert!(requests.slot(read).outcome.is_some());
     }
 }

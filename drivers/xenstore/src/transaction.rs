@@ -51,8 +51,7 @@ impl<P: Platform> Xenstore<P> {
 impl<P: Platform> Transaction<P> {
     async fn commit(mut self) -> Result<(), Error> {
         let client = self.client().clone();
-        let claim = || client.claim(Op::TransactionEnd, self.tx, &[b"T\0"]);
-        let ticket = client.free.until(claim).await?;
+        let ticket = client.place().claim(Op::TransactionEnd, self.tx, &[b"T\0"]).await?;
         // From here on it is the ticket that sees to it.
         self.ended = true;
         self.link.send();

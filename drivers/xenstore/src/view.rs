@@ -140,8 +140,7 @@ impl<P: Platform> View<P> {
 
     /// Sends a request and waits for the reply.
     pub(crate) async fn ask(&self, op: Op, payload: &[&[u8]]) -> Result<Vec<u8>, Error> {
-        let client = self.client();
-        let ticket = client.free.until(|| client.claim(op, self.tx, payload)).await?;
+        let ticket = self.client().place().claim(op, self.tx, payload).await?;
         self.link.send();
         ticket.reply().await
     }

@@ -1,7 +1,7 @@
 //! Watches: what changed below a path, as it happens.
 
 use crate::client::Client;
-use crate::error::Error;
+use crate::error::{Errno, Error};
 use crate::path::levels_below;
 use crate::wire::{Decimal, number};
 use alloc::boxed::Box;
@@ -112,12 +112,6 @@ impl Entry {
         }
     }
 
-    /// As if everything had changed.
-    pub(crate) fn fire(&self) {
-        self.pending.borrow_mut().overflow();
-        self.signal.fire();
-    }
-
     fn happened(&self, path: &[u8]) {
         let path = core::str::from_utf8(path).ok();
         match path.and_then(|path| Some((path, levels_below(path, &self.path)?))) {
@@ -213,7 +207,28 @@ impl Watches {
         self.list.borrow_mut().retain(|known| !Rc::ptr_eq(known, entry));
     }
 
-    pub(crate) fn find(&self, token: u32) -> Option<Rc<Entry>> {
+    /// Takes the answer to the registration of a watch. Gives whether it has to be ended, since nobody wants it.
+    pub(crate) fn settle(&self, token: u32, outcome: Result<Vec<u8>, Error>) -> bool {
+        let Some(watch) = self.find(token) else { return outcome.is_ok() };
+        match outcome {
+            Ok(_) => watch.set(Registered::Yes),
+            // Ours from before, so what happened meanwhile is not known.
+            Err(Error::Store(Errno::EEXIST)) => {
+                watch.set(Registered::Yes);
+                watch.pending.borrow_mut().overflow();
+                watch.signal.fire();
+            }
+            Err(error) => watch.set(Registered::Refused(error)),
+        }
+        false
+    }
+
+    /// Whether there may be some that the server has to be told of.
+    pub(crate) fn has_news(&self) -> bool {
+        self.news.get()
+    }
+
+    fn find(&self, token: u32) -> Option<Rc<Entry>> {
         self.list.borrow().iter().find(|entry| entry.token == token).cloned()
     }
 

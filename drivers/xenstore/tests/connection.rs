@@ -386,3 +386,85 @@ fn a_server_killed_at_random_under_load_loses_nothing() {
     drop(store);
     world.assert_cleaned_up();
 }
+
+/// Whoever used the ring before us may have left watches and transactions. They are ended before anything else.
+#[test]
+fn what_is_left_from_before_is_ended_first() {
+    let world = World::new();
+    let server = Xenstored::start(&world);
+    let xen = world.guest_with(Setup { store_index: 77, ..Setup::default() });
+    {
+        let before = open(&xen);
+        let mut tasks = Tasks::new(&world);
+        tasks.spawn(before.serve());
+        tasks.spawn(async {
+            let mut watch = before.watch("data").unwrap();
+            watch.changed().await.unwrap();
+            let endless = before.transaction(async |_| std::future::pending::<Result<(), Error>>().await);
+            endless.await.unwrap();
+        });
+        assert_eq!(tasks.run(), 2);
+    }
+    assert_eq!((server.watches(GUEST), server.transactions(GUEST)), (1, 1));
+    let store = open(&xen);
+    run(&world, &[&store], async {
+        store.read("domid").await.unwrap();
+        assert_eq!((server.watches(GUEST), server.transactions(GUEST)), (0, 0));
+    });
+    drop(store);
+    world.assert_cleaned_up();
+}
+
+#[test]
+fn what_waited_for_the_connection_is_not_hit_by_that() {
+    let world = World::new();
+    let server = Xenstored::start(&world);
+    server.set_quota(None, "transactions", 100);
+    let store = open(&world.guest_with(Setup { store: Kind::Legacy, store_index: 77, ..Setup::default() }));
+    let done = Cell::new(0);
+    let mut tasks = Tasks::new(&world);
+    tasks.spawn(store.serve());
+    for i in 0..16 {
+        let (store, done) = (&store, &done);
+        tasks.spawn(async move {
+            let mut watch = store.watch("drivers").unwrap();
+            watch.changed().await.unwrap();
+            let mut tries = 0;
+            let transaction = store.transaction(async |tx| {
+                tries += 1;
+                tx.write(&format!("data/{i}/x"), "").await
+            });
+            match transaction.await {
+                Ok(()) | Err(Error::EAGAIN) => done.set(done.get() + 1),
+                other => panic!("{other:?}"),
+            }
+        });
+        tasks.spawn(async move {
+            assert_eq!(store.transaction(async |tx| tx.read("domid").await).await.unwrap(), b"1");
+            done.set(done.get() + 1);
+        });
+    }
+    assert_eq!(tasks.run(), 33);
+    server.introduce(&world.find(GUEST).unwrap());
+    assert_eq!(tasks.run(), 1);
+    drop(tasks);
+    assert_eq!(done.get(), 32);
+    drop(store);
+    world.assert_cleaned_up();
+}
+
+#[test]
+fn a_dead_store_lives_again_when_the_toolstack_starts_over_with_the_page() {
+    let (world, server, store) = running();
+    let domain = world.find(GUEST).unwrap();
+    run(&world, &[&store], async {
+        server.lie(GUEST, Lie::OtherId);
+        assert_eq!(store.read("domid").await, Err(Error::Corrupt));
+        domain.store_page().store(CONNECTION, 1);
+        domain.raise(xen_hyp::Port(domain.param(HvmParam::StoreEvtchn) as u32));
+        assert_eq!(store.state_after(State::Dead(Error::Corrupt)).await, State::Connecting);
+        server.introduce(&domain);
+        store.connected().await.unwrap();
+        assert_eq!(store.read("domid").await.unwrap(), b"1");
+    });
+}

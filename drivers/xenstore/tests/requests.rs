@@ -174,3 +174,57 @@ fn a_server_that_answers_with_an_error_frees_its_slot() {
         }
     });
 }
+
+#[test]
+fn a_watch_made_while_all_slots_are_taken_is_set_when_one_is_free() {
+    let (world, server, store) = running();
+    let fired = Cell::new(false);
+    let mut tasks = Tasks::new(&world);
+    tasks.spawn(store.serve());
+    for _ in 0..16 {
+        server.lie(GUEST, Lie::Nothing);
+        tasks.spawn(async {
+            store.read("domid").await.unwrap();
+        });
+    }
+    assert_eq!(tasks.run(), 17);
+    tasks.spawn(async {
+        store.watch("data").unwrap().changed().await.unwrap();
+        fired.set(true);
+    });
+    assert_eq!(tasks.run(), 18);
+    // All at once, and then nothing more happens.
+    for id in 1..17 {
+        server.send_message(GUEST, 2, id, 0, b"1");
+    }
+    assert_eq!(tasks.run(), 1);
+    drop(tasks);
+    assert!(fired.get());
+}
+
+#[test]
+fn who_waits_for_a_slot_is_not_passed_by_those_who_have_one() {
+    let (world, _server, store) = running();
+    let (made, waited) = (Cell::new(0), Cell::new(None));
+    let mut tasks = Tasks::new(&world);
+    tasks.spawn(store.serve());
+    for _ in 0..16 {
+        tasks.spawn(async {
+            for _ in 0..50 {
+                store.read("domid").await.unwrap();
+                made.set(made.get() + 1);
+            }
+        });
+    }
+    for _ in 0..3 {
+        // One that gives up waiting must not take the others' place with it.
+        tasks.spawn(async { drop(drop_after(2, store.read("domid")).await) });
+    }
+    tasks.spawn(async {
+        store.read("domid").await.unwrap();
+        waited.set(Some(made.get()));
+    });
+    assert_eq!(tasks.run(), 1);
+    assert_eq!(made.get(), 16 * 50);
+    assert!(waited.take().unwrap() < 100);
+}
