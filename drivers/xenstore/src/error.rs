@@ -40,7 +40,7 @@ errno! {
     EBUSY = "Busy";
     EAGAIN = "Somebody else changed what the transaction saw, or the connection was lost meanwhile; try again";
     EISCONN = "Connected already";
-    E2BIG = "The answer is too long for a message";
+    E2BIG = "The answer is too long for a message; of older servers, also that there are too many watches";
     EPERM = "Not permitted";
 }
 

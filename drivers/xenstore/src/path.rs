@@ -20,8 +20,10 @@ pub(crate) fn check_special(path: &str) -> Result<(), Error> {
     if path.len() > if path.starts_with(['/', '@']) { ABSOLUTE_MAX } else { RELATIVE_MAX } {
         return Err(Error::PathTooLong);
     }
-    let fits = path == "/" || (!path.is_empty() && !path.ends_with('/') && !path.contains("//"));
-    if fits && path.bytes().all(is_allowed) { Ok(()) } else { Err(Error::BadPath) }
+    let bytes = path.as_bytes();
+    let doubled = bytes.windows(2).any(|pair| pair == b"//");
+    let fits = path == "/" || !(path.is_empty() || path.ends_with('/') || doubled);
+    if fits && bytes.iter().all(|&byte| is_allowed(byte)) { Ok(()) } else { Err(Error::BadPath) }
 }
 
 fn is_allowed(byte: u8) -> bool {
