@@ -184,6 +184,40 @@ impl MappedPage {
     }
 }
 
+/// Pages of a guest that somebody else has mapped one after the other, as for a ring of several pages.
+pub struct MappedPages(pub Vec<MappedPage>);
+
+impl MappedPages {
+    /// Divides an access at the ends of pages: which page, where in it, and which part of the whole.
+    fn pieces(offset: usize, len: usize, mut piece: impl FnMut(usize, usize, std::ops::Range<usize>)) {
+        let mut done = 0;
+        while done < len {
+            let at = offset + done;
+            let part = (PAGE_SIZE - at % PAGE_SIZE).min(len - done);
+            piece(at / PAGE_SIZE, at % PAGE_SIZE, done..done + part);
+            done += part;
+        }
+    }
+}
+
+impl SharedMem for MappedPages {
+    fn size(&self) -> usize {
+        self.0.len() * PAGE_SIZE
+    }
+    fn load(&self, offset: usize) -> u32 {
+        self.0[offset / PAGE_SIZE].load(offset % PAGE_SIZE)
+    }
+    fn store(&self, offset: usize, value: u32) {
+        self.0[offset / PAGE_SIZE].store(offset % PAGE_SIZE, value);
+    }
+    fn copy_in(&self, offset: usize, into: &mut [u8]) {
+        Self::pieces(offset, into.len(), |page, at, part| self.0[page].copy_in(at, &mut into[part]));
+    }
+    fn copy_out(&self, offset: usize, from: &[u8]) {
+        Self::pieces(offset, from.len(), |page, at, part| self.0[page].copy_out(at, &from[part]));
+    }
+}
+
 impl Drop for MappedPage {
     fn drop(&mut self) {
         self.of.deactivate(self.gref, self.write);

@@ -6,6 +6,7 @@
 //! woken, so a lost wake-up shows as a task that never ends.
 #![allow(unsafe_code, reason = "plays the hypervisor: reads arguments by address and owns shared pages")]
 
+mod blkback;
 mod domain;
 mod events;
 mod grants;
@@ -14,16 +15,19 @@ mod page;
 mod rng;
 mod store;
 mod tasks;
+mod vdev;
 mod world;
 mod xenconsoled;
 mod xenstored;
 
+pub use blkback::{Blkback, Features, Medium, Order, Seen};
 pub use domain::{Domain, Setup, SimCpu};
-pub use grants::MappedPage;
+pub use grants::{MappedPage, MappedPages};
 pub use page::Page;
 pub use rng::Rng;
 pub use store::Store;
 pub use tasks::Tasks;
+pub use vdev::{Nodes, Vdev, state};
 pub use world::{Backend, World};
 pub use xenconsoled::Xenconsoled;
 pub use xenstored::{Lie, StoreWatch, Xenstored};

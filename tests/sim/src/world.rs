@@ -125,6 +125,11 @@ impl World {
         .await;
     }
 
+    /// Has the clock stop at this time, so that backends have a turn then.
+    pub(crate) fn alarm(&self, at_ns: u64) {
+        self.0.timers.borrow_mut().push((at_ns, Waker::noop().clone()));
+    }
+
     /// Moves the clock on, as by a backend that takes so long.
     pub fn pass(&self, ns: u64) {
         self.0.clock_ns.set(self.now_ns() + ns);
