@@ -94,7 +94,9 @@ mod tests {
     fn requests_lie_on_the_disk() {
         let job = Job::parse("read,rand,4096,1048576,1").unwrap();
         assert!(
-            (0..1000).all(|n| job.offset(n, 100 << 10) <= 96 << 10 && job.offset(n, 100 << 10) % 4096 == 0)
+            (0..1000).all(
+                |n| job.offset(n, 100 << 10) <= 96 << 10 && job.offset(n, 100 << 10).is_multiple_of(4096)
+            )
         );
         let job = Job { random: false, ..job };
         assert_eq!(
