@@ -201,6 +201,8 @@ pub mod hvm {
 
 /// `xen/include/public/memory.h`.
 pub mod memory {
+    /// `XENMEM_decrease_reservation`, of [`Reservation`].
+    pub const DECREASE_RESERVATION: usize = 1;
     /// `XENMEM_add_to_physmap`, of [`AddToPhysmap`].
     pub const ADD_TO_PHYSMAP: usize = 7;
 
@@ -208,6 +210,18 @@ pub mod memory {
     pub const SPACE_SHARED_INFO: u32 = 0;
     /// `XENMAPSPACE_grant_table`.
     pub const SPACE_GRANT_TABLE: u32 = 1;
+
+    /// `struct xen_memory_reservation`.
+    #[repr(C)]
+    #[derive(Clone, Copy, Debug, Default)]
+    pub struct Reservation {
+        /// Address of an array of frame numbers, 64 bits each.
+        pub extent_start: u64,
+        pub nr_extents: u64,
+        pub extent_order: u32,
+        pub mem_flags: u32,
+        pub domid: u16,
+    }
 
     #[repr(C)]
     #[derive(Clone, Copy, Debug, Default)]
@@ -345,6 +359,8 @@ const _: () = {
     assert!(offset_of!(grant::Copy, status) == 36);
     assert!(size_of::<grant::QuerySize>() == 16);
     assert!(offset_of!(grant::QuerySize, status) == 12);
+    assert!(size_of::<memory::Reservation>() == 32);
+    assert!(offset_of!(memory::Reservation, domid) == 24);
     assert!(size_of::<memory::AddToPhysmap>() == 24);
     assert!(offset_of!(memory::AddToPhysmap, idx) == 8);
     assert!(size_of::<vcpu::RegisterVcpuInfo>() == 16);

@@ -7,6 +7,7 @@ use super::{early, hypercall, mmu, timer};
 use crate::tables::{MapError, Rights, Tables};
 use aarch64_cpu::asm::{self, barrier};
 use alloc::vec::Vec;
+use core::alloc::Layout;
 use core::cell::{Cell, RefCell};
 use core::fmt;
 use core::ptr::{self, NonNull};
@@ -223,6 +224,28 @@ impl ArmCpu {
     }
 }
 
+/// Gives RAM back to Xen, so that pages of other domains can be where it was. It stays mapped as it is.
+fn give_up_ram(size: u64) -> Option<Region> {
+    let pages = size as usize / PAGE_SIZE;
+    let layout = Layout::from_size_align(size as usize, PAGE_SIZE).ok()?;
+    // SAFETY: a window has at least one page.
+    let base = NonNull::new(unsafe { alloc::alloc::alloc(layout) })?;
+    let first = base.addr().get() as u64 >> 12;
+    let frames: Vec<u64> = (first..first + pages as u64).collect();
+    let op = memory::Reservation {
+        extent_start: frames.as_ptr().expose_provenance() as u64,
+        nr_extents: pages as u64,
+        domid: abi::DOMID_SELF,
+        ..Default::default()
+    };
+    let args = [memory::DECREASE_RESERVATION, &raw const op as usize, 0, 0, 0];
+    // SAFETY: the structure and the frames it names outlive the call. The pages that go were allocated just now, and
+    // are not used as memory any more, nor freed.
+    let given = unsafe { hypercall::xen(nr::MEMORY_OP, args) };
+    // If Xen took but a part, that is lost, and there is no window.
+    (given == pages as isize).then_some(Region { base: first << 12, size })
+}
+
 /// Puts a page of Xen's at `at`. 0 if it did.
 fn add_to_physmap(space: u32, index: u64, at: u64) -> isize {
     let op = memory::AddToPhysmap { domid: abi::DOMID_SELF, size: 0, space, idx: index, gpfn: at >> 12 };
@@ -291,8 +314,12 @@ unsafe impl Platform for ArmCpu {
                     let end = base.checked_add(wanted).filter(|end| *end <= r.end())?;
                     *r = Region { base: end, size: r.end() - end };
                     Some(Region { base, size: wanted })
-                })?;
-                self.map(block)?;
+                });
+                let block = match block {
+                    Some(block) => self.map(block).map(|_| block)?,
+                    // Older Xens name no extended regions; then our own RAM makes room, for good.
+                    None => give_up_ram(size)?,
+                };
                 windows.free.push(block);
                 windows.free.len() - 1
             }
