@@ -8,6 +8,24 @@
 //! The server may be late, slow, or restarted: requests wait, what was asked and not answered is asked again,
 //! watches are set again, and transactions start over. A server that breaks its protocol is asked to start over,
 //! if it offers that; if not, everything fails with [`Error::Corrupt`].
+//!
+//! ```
+//! # use fata_xenstore::{Error, Xenstore};
+//! # use xen_hyp::Platform;
+//! # async fn example<P: Platform>(store: &Xenstore<P>) -> Result<(), Error> {
+//! let backend = store.read_string("device/vbd/51712/backend").await?;
+//! store
+//!     .transaction(async |tx| {
+//!         tx.write("device/vbd/51712/ring-ref", "8").await?;
+//!         tx.write("device/vbd/51712/event-channel", "3").await
+//!     })
+//!     .await?;
+//! let mut state = store.watch(&format!("{backend}/state"))?;
+//! while store.try_read_number(&format!("{backend}/state")).await? != Some(4) {
+//!     state.changed().await?;
+//! }
+//! # Ok(()) }
+//! ```
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 

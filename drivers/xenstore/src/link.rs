@@ -115,6 +115,10 @@ impl<P: Platform> Link<P> {
 
     /// Sends what there is room for: all that a new request needs.
     pub(crate) fn send(&self) {
+        if self.reopen.get() {
+            // Who knows whose page that is by now.
+            return;
+        }
         let wire = &mut *self.wire.borrow_mut();
         if let (Some(channel), Some(rings)) = (&wire.channel, &wire.rings)
             && let Err(error) = self.send_on(channel, rings, false)
@@ -209,8 +213,8 @@ impl<P: Platform> Link<P> {
         Ok(true)
     }
 
-    /// Whether another process has bound the other end of our port. A server that died and was started again tells
-    /// us nothing else; if it offered to start over, it could not know with whom.
+    /// Whether another process has bound the other end of our port: nothing else tells of a server that died and was
+    /// started again. One whose port has the old number is taken for the old one.
     fn is_new_server(&self, wire: &mut Wire<P>, channel: &Channel<P>) -> bool {
         let now_ns = self.xen.platform().now_ns();
         if now_ns.saturating_sub(wire.looked_ns) < SAME_NS {

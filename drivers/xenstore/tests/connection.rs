@@ -298,6 +298,31 @@ fn the_board_reconnects_after_a_resume() {
     world.assert_cleaned_up();
 }
 
+/// After a resume the page may be a new server's already, so nothing is written before it has been looked at.
+#[test]
+fn nothing_is_sent_between_a_resume_and_the_reconnect() {
+    let (world, _server, store) = running();
+    run(&world, &[&store], async { store.write("data/x", "1").await.unwrap() });
+    let page = world.find(GUEST).unwrap().store_page();
+    let before: Vec<u32> = (2048..2064).step_by(4).map(|offset| page.load(offset)).collect();
+    let read = Cell::new(None);
+    let mut tasks = Tasks::new(&world);
+    store.reconnect();
+    tasks.spawn(async { read.set(Some(store.read("data/x").await.unwrap())) });
+    tasks.spawn(async {
+        store.watch("data").unwrap().changed().await.unwrap();
+    });
+    assert_eq!(tasks.run(), 2);
+    let after: Vec<u32> = (2048..2064).step_by(4).map(|offset| page.load(offset)).collect();
+    assert_eq!(before, after);
+    tasks.spawn(store.serve());
+    assert_eq!(tasks.run(), 1);
+    drop(tasks);
+    assert_eq!(read.take().unwrap(), b"1");
+    drop(store);
+    world.assert_cleaned_up();
+}
+
 #[test]
 fn a_reconnect_to_nothing_is_an_error_until_there_is_something() {
     let (world, _server, store) = running();
