@@ -21,8 +21,10 @@ enum End {
 
 impl<P: Platform> Disk<P> {
     /// Connects the disk to its backend, and again whenever that was away; never ends but for an error of the
-    /// store. To be spawned once.
+    /// store. To be spawned once. If it is dropped the disk pauses until it is served again.
     pub async fn serve(&self, store: &Xenstore<P>) -> fata_xenstore::Error {
+        let _pause = Pause(self);
+        self.0.set_link(Link::Paused);
         loop {
             let error = match Device::plug(store, "vbd", self.0.id).await {
                 Ok(device) => match self.session(device).await {
@@ -117,6 +119,18 @@ impl<P: Platform> Disk<P> {
         let numbers = device.numbers(&PROPERTIES).await?;
         let mode = device.text("mode").await?;
         Ok(properties(numbers, mode.is_none_or(|mode| mode != "r"), agreed))
+    }
+}
+
+/// Has the requests of a disk wait when nobody serves it any more.
+struct Pause<'a, P: Platform>(&'a Disk<P>);
+
+impl<P: Platform> Drop for Pause<'_, P> {
+    fn drop(&mut self) {
+        if self.0.link() == Link::Ready {
+            self.0.0.set_link(Link::Paused);
+        }
+        self.0.0.disconnect();
     }
 }
 

@@ -73,16 +73,13 @@ impl Machine {
 
     /// The same where the backend may have something to complain of.
     pub(crate) fn finish_anyhow(self) {
-        let mut tasks = self.tasks();
-        self.back.pull();
         self.back.let_go();
-        tasks.spawn(async {
+        self.run(async {
+            self.back.pull();
             while self.disk.link() != Link::Paused {
                 self.disk.link_after(self.disk.link()).await;
             }
         });
-        assert_eq!(tasks.run(), 2);
-        drop(tasks);
         assert_eq!(self.disk.outstanding(), (0, 0));
         // What was dropped is undone as well.
         let mut tasks = Tasks::new(&self.world);
