@@ -144,6 +144,9 @@ impl<P: Platform> Disk<P> {
         buffer: Buffer,
         impatient: bool,
     ) -> Result<Buffer, Failed> {
+        if buffer.is_empty() {
+            return Ok(buffer);
+        }
         let sectors = sector..sector.saturating_add(buffer.sectors());
         if let Err(error) = self.check(task, &sectors, impatient).await {
             return Err(Failed { error, buffer });
