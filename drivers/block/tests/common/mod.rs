@@ -8,6 +8,7 @@ use fata_sim::{Blkback, Features, Medium, Rng, Setup, SimCpu, Tasks, World, Xens
 use fata_xenstore::Xenstore;
 use std::cell::Cell;
 use std::rc::Rc;
+use std::task::Poll;
 use xen_hyp::{DomId, Xen};
 
 /// `xvda`.
@@ -115,4 +116,26 @@ pub(crate) async fn write<D: BlockDevice>(disk: &D, sector: u64, bytes: &[u8]) {
 
 pub(crate) async fn read<D: BlockDevice>(disk: &D, sector: u64, count: u64) -> Vec<u8> {
     disk.read(sector, Buffer::new(count as usize * SECTOR).unwrap()).await.unwrap().to_vec()
+}
+
+/// Polls the future so many times, and then drops it if it has not ended.
+pub(crate) async fn drop_after<T>(polls: usize, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = Some(Box::pin(future));
+    let mut left = polls;
+    std::future::poll_fn(move |cx| {
+        let Some(next) = left.checked_sub(1) else {
+            future = None;
+            return Poll::Ready(None);
+        };
+        left = next;
+        match future.as_mut().expect("polled again after its end").as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending if left == 0 => {
+                future = None;
+                Poll::Ready(None)
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
 }
