@@ -224,7 +224,8 @@ impl<P: Platform> Inner<P> {
     fn pump(&self) {
         let mut line = self.line.borrow_mut();
         let Line { connection: Some(connection), waiting, .. } = &mut *line else { return };
-        if waiting.is_empty() {
+        // While paused, what is under way comes to its end and nothing follows.
+        if waiting.is_empty() || self.link.get() != Link::Ready {
             return;
         }
         while let Some(piece) = waiting.front_mut() {
@@ -275,7 +276,16 @@ impl<P: Platform> Inner<P> {
             let error = outcome(&piece.request, status);
             self.answered(&piece.request, piece.range.end - piece.range.start, error);
         }
+        if connection.in_flight() == 0 && self.link.get() != Link::Ready {
+            self.changed.fire();
+        }
         Ok(())
+    }
+
+    /// Waits until nothing is under way.
+    pub(crate) async fn drained(&self) {
+        let in_flight = || self.line.borrow().connection.as_ref().map_or(0, Connection::in_flight);
+        self.changed.until(|| (in_flight() == 0 || self.is_broken.get()).then_some(())).await;
     }
 
     pub(crate) fn is_broken(&self) -> bool {

@@ -68,9 +68,17 @@ impl<P: Platform> Disk<P> {
             }
             Err(error) => End::Dead(error),
         };
-        match end {
+        let end = match end {
             End::Away => {
                 self.0.set_link(Link::Paused);
+                // What can be answered is, so that nothing need be done twice.
+                first(self.0.drained(), device.stopped()).await.unwrap_or(Ok(()))?;
+                if self.0.is_broken() { End::Dead(Error::Corrupt) } else { End::Away }
+            }
+            dead => dead,
+        };
+        match end {
+            End::Away => {
                 device.close().await?;
                 self.0.disconnect();
                 Ok(())

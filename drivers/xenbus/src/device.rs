@@ -117,6 +117,14 @@ impl<P: Platform> Device<P, Connected> {
             _ => Ok(Change::Ended),
         }
     }
+
+    /// Waits until the backend does nothing any more. One that is closing still answers what it was asked.
+    pub async fn stopped(&mut self) -> Result<(), Error> {
+        while self.half.look().await?.is_some_and(|theirs| theirs.works() || theirs == State::Closing) {
+            self.half.changed().await?;
+        }
+        Ok(())
+    }
 }
 
 impl<P: Platform, S> Device<P, S> {
