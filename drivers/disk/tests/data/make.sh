@@ -12,7 +12,7 @@ trap 'rm -rf "$work"' EXIT
 cd "$work"
 
 blank() { rm -f "$2" && truncate -s "$1" "$2"; }
-pack() { xz -9e --check=crc32 -c "$1" >"$out/$1.xz"; }
+pack() { xz --lzma2=preset=9e,dict=1MiB --check=crc32 -c "$1" >"$out/$1.xz"; }
 
 # --- Partition tables -------------------------------------------------------------------------------------------
 
