@@ -1,15 +1,13 @@
 //! The measurements.
 
-use crate::job::Job;
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::cell::Cell;
 use embedded_io_async::{Read, Write};
-use fata_block::{Disk, number};
-use fata_disk::{BlockDevice, Buffer, Error, SECTOR};
-use fata_kit::{Gone, Terminal, pattern, words};
+use fata_block::number;
+use fata_kit::bench::{Job, measure};
+use fata_kit::{Gone, Terminal, words};
 use fata_rt::Rt;
 use xen_hyp::{Platform, Xen};
 
@@ -62,49 +60,4 @@ async fn run<P: Platform, C: Read + Write>(
         }
     }
     Ok(Ok(()))
-}
-
-/// What tasks of one job share.
-struct Shared<P: Platform> {
-    disk: Disk<P>,
-    job: Job,
-    /// Blocks on the disk.
-    blocks: u64,
-    /// Blocks that have been begun.
-    next: Cell<u64>,
-    error: Cell<Option<Error>>,
-}
-
-async fn measure<P: Platform>(rt: &Rt, disk: &Disk<P>, job: Job) -> Result<u64, Error> {
-    let blocks = disk.geometry().sectors * SECTOR as u64 / job.block as u64;
-    if blocks == 0 {
-        return Err(Error::OutOfRange);
-    }
-    let shared =
-        Rc::new(Shared { disk: disk.clone(), job, blocks, next: Cell::new(0), error: Cell::new(None) });
-    let buffers: Option<Vec<Buffer>> = (0..job.depth).map(|_| Buffer::new(job.block)).collect();
-    let buffers = buffers.ok_or(Error::NoMemory)?;
-    let start_ns = rt.now_ns();
-    let work = |buffer| rt.spawn(work(shared.clone(), buffer));
-    let tasks: Vec<_> = buffers.into_iter().map(work).collect();
-    for task in tasks {
-        let _ = task.await;
-    }
-    let ns = rt.now_ns() - start_ns;
-    shared.error.get().map_or(Ok(ns), Err)
-}
-
-async fn work<P: Platform>(shared: Rc<Shared<P>>, mut buffer: Buffer) {
-    let Shared { disk, job, blocks, next, error } = &*shared;
-    let wanted = job.total.div_ceil(job.block as u64);
-    while next.get() < wanted && error.get().is_none() {
-        let index = next.replace(next.get() + 1);
-        let block = if job.random { pattern::mix(1, index) % blocks } else { index % blocks };
-        let sector = block * (job.block / SECTOR) as u64;
-        let done = if job.write { disk.write(sector, buffer).await } else { disk.read(sector, buffer).await };
-        match done {
-            Ok(back) => buffer = back,
-            Err(failed) => return error.set(Some(failed.error)),
-        }
-    }
 }

@@ -8,7 +8,5 @@
 extern crate alloc;
 
 mod bench;
-mod job;
 
 pub use bench::app;
-pub use job::Job;

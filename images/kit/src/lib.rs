@@ -4,6 +4,7 @@
 
 extern crate alloc;
 
+pub mod bench;
 mod crc;
 pub mod pattern;
 mod terminal;

@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
+use core::future::pending;
 use embedded_io_async::{Read, Write};
 
 /// The console is no more, so there is nobody to tell.
@@ -21,6 +22,9 @@ impl core::error::Error for Gone {}
 const INPUT: usize = 1024;
 /// Output written at once; room for the table printed at the start.
 const OUTPUT: usize = 4096;
+
+/// What Ctrl-C sends.
+const CTRL_C: u8 = 3;
 
 /// A console with the input that was read but not used.
 pub struct Terminal<C> {
@@ -58,6 +62,29 @@ impl<C: Read + Write> Terminal<C> {
     /// Takes away the first `count` bytes of what [`read`](Self::read) returned.
     pub fn used(&mut self, count: usize) {
         self.from += count;
+    }
+
+    /// Waits for Ctrl-C, and takes it with all that was typed before it. Other input is kept for who reads next; when
+    /// there is no room for more of it, a Ctrl-C behind it has to wait too.
+    pub async fn interrupted(&mut self) -> Result<(), Gone> {
+        loop {
+            let unused = self.from..self.to;
+            if let Some(at) = self.input.iter().take(self.to).skip(self.from).rposition(|&byte| byte == CTRL_C) {
+                self.from += at + 1;
+                return Ok(());
+            }
+            self.to -= self.from;
+            self.from = 0;
+            self.input.copy_within(unused, 0);
+            if self.to == INPUT {
+                pending::<()>().await;
+            }
+            let read = self.console.read(&mut self.input[self.to..]).await.map_err(|_| Gone)?;
+            if read == 0 {
+                return Err(Gone);
+            }
+            self.to += read;
+        }
     }
 
     /// Copies the next `count` bytes from input to output, after showing them to `seen`.
@@ -202,6 +229,33 @@ mod tests {
         let text = |out: &mut dyn fmt::Write| out.write_str("begun").and(Err(fmt::Error));
         ready(terminal.print(&text)).unwrap();
         assert_eq!(terminal.console.output, b"begun");
+    }
+
+    #[test]
+    fn an_interrupt_takes_what_was_typed_before_it_and_leaves_the_rest() {
+        let input = b"typed ahead\x03 once\x03more".to_vec();
+        let mut terminal = Terminal::new(Pipe { input, ..Pipe::default() });
+        ready(terminal.read()).unwrap();
+        terminal.used(2);
+        ready(terminal.interrupted()).unwrap();
+        assert_eq!(ready(terminal.read()).unwrap(), b" o");
+        ready(terminal.interrupted()).unwrap();
+        assert_eq!(ready(terminal.read()).unwrap(), b"mor");
+        assert_eq!(ready(terminal.interrupted()), Err(Gone));
+        assert_eq!(ready(terminal.read()).unwrap(), b"more");
+    }
+
+    #[test]
+    fn input_that_is_no_interrupt_is_kept_up_to_what_there_is_room_for() {
+        let input: Vec<u8> = (4..=255).cycle().take(INPUT + 100).collect();
+        let mut terminal = Terminal::new(Pipe { input: input.clone(), ..Pipe::default() });
+        for _ in 0..2 {
+            let waits = pin!(terminal.interrupted()).poll(&mut Context::from_waker(Waker::noop()));
+            assert!(waits.is_pending());
+        }
+        assert_eq!(ready(terminal.read()).unwrap(), &input[..INPUT]);
+        terminal.used(INPUT);
+        assert_eq!(ready(terminal.read()).unwrap(), &input[INPUT..INPUT + 7]);
     }
 
     #[test]
