@@ -15,7 +15,8 @@ const DEVICES_MAX: usize = 256;
 /// All devices of this domain.
 pub struct Bus<P: Platform> {
     store: Xenstore<P>,
-    watch: Watch,
+    /// Once somebody waits for a change.
+    watch: Option<Watch>,
 }
 
 /// A device.
@@ -35,8 +36,8 @@ pub struct Entry {
 
 impl<P: Platform> Bus<P> {
     /// The bus.
-    pub fn new(store: &Xenstore<P>) -> Result<Self, Error> {
-        Ok(Self { store: store.clone(), watch: store.watch("device")? })
+    pub fn new(store: &Xenstore<P>) -> Self {
+        Self { store: store.clone(), watch: None }
     }
 
     /// The devices there are at this moment.
@@ -72,7 +73,11 @@ impl<P: Platform> Bus<P> {
 
     /// Waits until devices may have come or gone. True at once, the first time.
     pub async fn changed(&mut self) -> Result<(), Error> {
-        self.watch.changed().await
+        let watch = match &mut self.watch {
+            Some(watch) => watch,
+            none => none.insert(self.store.watch("device")?),
+        };
+        watch.changed().await
     }
 
     async fn names(&self, path: &str) -> Result<Vec<String>, Error> {

@@ -1,7 +1,8 @@
 //! What the toolstack tells this domain to do (`docs/misc/xenstore-paths.pandoc`, "Domain Controlled Paths").
 
 use crate::Error;
-use crate::join::either;
+use crate::join::{Part, all, either};
+use alloc::boxed::Box;
 use alloc::string::String;
 use fata_xenstore::{Errno, Watch, Xenstore};
 use xen_hyp::Platform;
@@ -38,43 +39,62 @@ pub enum Order {
 /// Where orders come from.
 pub struct Control<P: Platform> {
     store: Xenstore<P>,
-    shutdown: Watch,
-    sysrq: Watch,
+    shutdown: Node,
+    sysrq: Node,
     /// An order to suspend stands, and has been passed on.
     suspend: bool,
+}
+
+/// A node that orders are written to.
+struct Node {
+    watch: Watch,
+    /// It was written, and has not been read since.
+    news: bool,
 }
 
 impl<P: Platform> Control<P> {
     /// Says which orders are followed, and listens for them.
     pub async fn open(store: &Xenstore<P>) -> Result<Self, Error> {
-        for (path, value) in FEATURES {
-            match store.write(path, value).await {
+        let node = |path| store.watch(path).map(|watch| Node { watch, news: false });
+        let (shutdown, sysrq) = (node(SHUTDOWN)?, node(SYSRQ)?);
+        let write = |(path, value): (&'static str, &'static str)| -> Part<'_, Result<(), Error>> {
+            Box::pin(store.write(path, value))
+        };
+        for written in all(FEATURES.into_iter().map(write).collect()).await {
+            match written {
                 // A toolstack that does not want to know.
                 Err(Error::Store(_)) => {}
                 written => written?,
             }
         }
-        let (shutdown, sysrq) = (store.watch(SHUTDOWN)?, store.watch(SYSRQ)?);
         Ok(Self { store: store.clone(), shutdown, sysrq, suspend: false })
     }
 
     /// Waits for the next order and acknowledges it. What is no order is ignored, and acknowledged all the same.
     pub async fn next(&mut self) -> Result<Order, Error> {
         loop {
-            let word = self.take(SHUTDOWN).await?;
-            let stood = core::mem::replace(&mut self.suspend, word.as_deref() == Some(SUSPEND));
-            match word.as_deref() {
-                Some("poweroff") => return Ok(Order::Poweroff),
-                Some("reboot") => return Ok(Order::Reboot),
-                Some("halt") => return Ok(Order::Halt),
-                Some("crash") => return Ok(Order::Crash),
-                Some(SUSPEND) if !stood => return Ok(Order::Suspend),
-                _ => {}
+            // True at once for a new watch, so that orders from before are found.
+            either(self.shutdown.changed(), self.sysrq.changed()).await?;
+            if self.shutdown.news {
+                let word = self.take(SHUTDOWN).await?;
+                self.shutdown.news = false;
+                let stood = core::mem::replace(&mut self.suspend, word.as_deref() == Some(SUSPEND));
+                match word.as_deref() {
+                    Some("poweroff") => return Ok(Order::Poweroff),
+                    Some("reboot") => return Ok(Order::Reboot),
+                    Some("halt") => return Ok(Order::Halt),
+                    Some("crash") => return Ok(Order::Crash),
+                    Some(SUSPEND) if !stood => return Ok(Order::Suspend),
+                    _ => {}
+                }
             }
-            if let Some(key) = self.take(SYSRQ).await?.and_then(|keys| keys.chars().next()) {
-                return Ok(Order::Sysrq(key));
+            if self.sysrq.news {
+                let keys = self.take(SYSRQ).await?;
+                self.sysrq.news = false;
+                if let Some(key) = keys.and_then(|keys| keys.chars().next()) {
+                    return Ok(Order::Sysrq(key));
+                }
             }
-            self.either_changed().await?;
         }
     }
 
@@ -97,8 +117,14 @@ impl<P: Platform> Control<P> {
         }
         Ok(word)
     }
+}
 
-    async fn either_changed(&mut self) -> Result<(), Error> {
-        either(self.shutdown.changed(), self.sysrq.changed()).await
+impl Node {
+    async fn changed(&mut self) -> Result<(), Error> {
+        if !self.news {
+            self.watch.changed().await?;
+            self.news = true;
+        }
+        Ok(())
     }
 }

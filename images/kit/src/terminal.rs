@@ -69,7 +69,9 @@ impl<C: Read + Write> Terminal<C> {
     pub async fn interrupted(&mut self) -> Result<(), Gone> {
         loop {
             let unused = self.from..self.to;
-            if let Some(at) = self.input.iter().take(self.to).skip(self.from).rposition(|&byte| byte == CTRL_C) {
+            if let Some(at) =
+                self.input.iter().take(self.to).skip(self.from).rposition(|&byte| byte == CTRL_C)
+            {
                 self.from += at + 1;
                 return Ok(());
             }
