@@ -23,7 +23,7 @@ pub fn number(name: &str) -> Option<u32> {
             let value = u32::from(letter.is_ascii_lowercase().then(|| letter - b'a')?) + 1;
             sum.checked_mul(26)?.checked_add(value)
         })?;
-        (disk.checked_sub(1)?, &rest[letters.len()..])
+        (disk.checked_sub(1)?, rest.strip_prefix(letters)?)
     } else {
         let rest = name.strip_prefix('d')?;
         let (disk, partition) = rest.split_once('p').unwrap_or((rest, ""));

@@ -47,10 +47,11 @@ impl<C: Read + Write> Terminal<C> {
         }
     }
 
-    /// Input that is not [`used`](Self::used) yet; waits for some if there is none.
+    /// Input that is not [`used`](Self::used) yet; waits for some if there is none. Giving up loses none.
     pub async fn read(&mut self) -> Result<&[u8], Gone> {
         if self.from == self.to {
-            self.from = 0;
+            // Both, since this may be given up while it waits.
+            (self.from, self.to) = (0, 0);
             self.to = self.console.read(&mut self.input).await.map_err(|_| Gone)?;
             if self.to == 0 {
                 return Err(Gone);
@@ -173,6 +174,8 @@ mod tests {
     struct Pipe {
         input: Vec<u8>,
         output: Vec<u8>,
+        /// There may be more input; else the end of it is the end.
+        open: bool,
     }
 
     impl ErrorType for Pipe {
@@ -182,6 +185,9 @@ mod tests {
     impl Read for Pipe {
         async fn read(&mut self, into: &mut [u8]) -> Result<usize, Infallible> {
             let length = into.len().min(7).min(self.input.len());
+            if length == 0 && self.open {
+                pending::<()>().await;
+            }
             into[..length].copy_from_slice(&self.input[..length]);
             self.input.drain(..length);
             Ok(length)
@@ -231,6 +237,19 @@ mod tests {
         let text = |out: &mut dyn fmt::Write| out.write_str("begun").and(Err(fmt::Error));
         ready(terminal.print(&text)).unwrap();
         assert_eq!(terminal.console.output, b"begun");
+    }
+
+    #[test]
+    fn a_read_that_is_given_up_leaves_no_trace() {
+        let mut terminal = Terminal::new(Pipe { input: b"first".to_vec(), open: true, ..Pipe::default() });
+        ready(terminal.read()).unwrap();
+        terminal.used(5);
+        for _ in 0..2 {
+            assert!(pin!(terminal.read()).poll(&mut Context::from_waker(Waker::noop())).is_pending());
+            assert!(pin!(terminal.interrupted()).poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        }
+        terminal.console.input.extend_from_slice(b"next");
+        assert_eq!(ready(terminal.read()).unwrap(), b"next");
     }
 
     #[test]

@@ -2,13 +2,19 @@
 
 use crate::commands;
 use crate::crash::Crash;
+use crate::devices::{Devices, Out, Trouble};
 use crate::editor::Editor;
 use crate::ink::Ink;
 use crate::machine::Machine;
 use crate::options::Options;
+use crate::orders::Orders;
 use crate::report::{self, Report};
 use alloc::rc::Rc;
 use alloc::string::String;
+use core::fmt;
+use core::future::poll_fn;
+use core::pin::{Pin, pin};
+use core::task::Poll;
 use core::time::Duration;
 use embedded_io_async::{Read, Write};
 use fata_kit::Crc32;
@@ -23,11 +29,23 @@ pub enum Exit {
     Poweroff,
     /// It is to start again.
     Reboot,
+    /// It is to fail.
+    Crash,
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Poweroff => "poweroff",
+            Self::Reboot => "reboot",
+            Self::Crash => "crash",
+        })
+    }
 }
 
 const PROMPT: &str = "fata> ";
 
-/// Runs until told to exit, or until there is no console any more.
+/// Runs until told to exit, by whom ever, or until there is no console any more.
 pub async fn app<P: Platform, C: Read + Write>(
     rt: Rt,
     xen: Rc<Xen<P>>,
@@ -35,21 +53,29 @@ pub async fn app<P: Platform, C: Read + Write>(
     machine: Machine<'_>,
 ) -> Result<Exit, Gone> {
     let options = Options::parse(machine.info.cmdline);
+    let orders = Rc::new(Orders::default());
     let mut app = App {
         terminal: Terminal::new(console),
         editor: Editor::default(),
         ink: Ink(options.colours),
+        devices: Rc::new(Devices::open(&rt, &xen, &orders)),
+        orders: orders.clone(),
         rt,
         xen,
         machine,
     };
-    app.run(options).await
+    match first(app.run(options), orders.exit()).await {
+        First::One(ended) => ended,
+        First::Other(exit) => Ok(exit),
+    }
 }
 
 struct App<'a, P: Platform, C> {
     terminal: Terminal<C>,
     editor: Editor,
     ink: Ink,
+    devices: Rc<Devices<P>>,
+    orders: Rc<Orders>,
     rt: Rt,
     xen: Rc<Xen<P>>,
     machine: Machine<'a>,
@@ -111,6 +137,16 @@ impl<P: Platform, C: Read + Write> App<'_, P, C> {
         loop {
             self.terminal.say(&out).await?;
             out.clear();
+            let orders = self.orders.clone();
+            let typed = async { self.terminal.read().await.map(|_| ()) };
+            match first(typed, orders.key()).await {
+                First::One(typed) => typed?,
+                First::Other(key) => {
+                    self.sysrq(key).await?;
+                    self.editor.prompt(self.ink.green(), PROMPT, self.ink.off(), &mut out);
+                    continue;
+                }
+            }
             let fed = self.editor.feed(self.terminal.read().await?, &commands::words, &mut out);
             self.terminal.used(fed.used);
             if let Some(line) = fed.line {
@@ -150,6 +186,10 @@ impl<P: Platform, C: Read + Write> App<'_, P, C> {
                 "off" => self.ink = Ink(false),
                 _ => {}
             },
+            _ if commands::find(name).is_some_and(|command| command.waits) => {
+                self.work(name, argument).await?;
+                return Ok(None);
+            }
             _ => {}
         }
         self.answer(name, argument).await?;
@@ -158,8 +198,99 @@ impl<P: Platform, C: Read + Write> App<'_, P, C> {
 
     /// Prints what there is to say to a command.
     async fn answer(&mut self, name: &str, argument: &str) -> Result<(), Gone> {
-        let report = Report { machine: &self.machine, xen: &self.xen, rt: &self.rt, ink: self.ink };
-        self.terminal.print(&|out| report.answer(name, argument, out)).await
+        let (report, terminal) = self.report();
+        terminal.print(&|out| report.answer(name, argument, out)).await
+    }
+
+    /// Prints what a key of `xl sysrq` asks for.
+    async fn sysrq(&mut self, key: char) -> Result<(), Gone> {
+        let (report, terminal) = self.report();
+        terminal.print(&|out| report.sysrq(key, out)).await
+    }
+
+    fn report(&mut self) -> (Report<'_, P>, &mut Terminal<C>) {
+        let report = Report {
+            machine: &self.machine,
+            xen: &self.xen,
+            rt: &self.rt,
+            devices: &self.devices,
+            ink: self.ink,
+        };
+        (report, &mut self.terminal)
+    }
+
+    /// Runs a command that may have to wait.
+    async fn work(&mut self, name: &str, argument: &str) -> Result<(), Gone> {
+        let (devices, out) = (self.devices.clone(), Out::new(self.ink));
+        let any_key = name == "store" && argument.starts_with("watch");
+        let result = {
+            let work = pin!(devices.run(name, argument, &out));
+            self.attend(work, &out, any_key).await?
+        };
+        match result {
+            Ok(()) => Ok(()),
+            Err(Trouble::Usage) => self.answer("help", name).await,
+            Err(trouble) => {
+                let (on, off) = (self.ink.red(), self.ink.off());
+                self.terminal.print(&|out| writeln!(out, "{on}{trouble}{off}")).await
+            }
+        }
+    }
+
+    /// Shows what a command says until it ends, or the user ends it: with Ctrl-C, or with any key.
+    async fn attend(
+        &mut self,
+        mut work: Pin<&mut dyn Future<Output = Result<(), Trouble>>>,
+        out: &Out,
+        any_key: bool,
+    ) -> Result<Result<(), Trouble>, Gone> {
+        let orders = self.orders.clone();
+        loop {
+            let event = {
+                let (mut stopped, mut key) = (pin!(self.stopped(any_key)), pin!(orders.key()));
+                poll_fn(|cx| {
+                    if let Poll::Ready(result) = work.as_mut().poll(cx) {
+                        return Poll::Ready(Event::Done(result));
+                    }
+                    if !out.is_empty() {
+                        return Poll::Ready(Event::Said);
+                    }
+                    match stopped.as_mut().poll(cx) {
+                        Poll::Ready(stopped) => Poll::Ready(Event::Stopped(stopped)),
+                        Poll::Pending => key.as_mut().poll(cx).map(Event::Sysrq),
+                    }
+                })
+                .await
+            };
+            if let Some(text) = out.take() {
+                self.terminal.say(&text).await?;
+            }
+            match event {
+                Event::Said => {}
+                Event::Done(result) => return Ok(result),
+                Event::Stopped(stopped) => {
+                    stopped?;
+                    return self.terminal.say(if any_key { "" } else { "^C\n" }).await.map(Ok);
+                }
+                Event::Sysrq(key) => self.sysrq(key).await?,
+            }
+        }
+    }
+
+    /// Waits until the user wants to end a command.
+    async fn stopped(&mut self, any_key: bool) -> Result<(), Gone> {
+        if !any_key {
+            return self.terminal.interrupted().await;
+        }
+        loop {
+            let typed = self.terminal.read().await?;
+            let length = typed.len();
+            let key = typed.iter().position(|&byte| self.editor.is_key(byte));
+            self.terminal.used(key.map_or(length, |at| at + 1));
+            if key.is_some() {
+                return Ok(());
+            }
+        }
     }
 
     /// Writes the next `count` bytes of input back as they are.
@@ -175,6 +306,32 @@ impl<P: Platform, C: Read + Write> App<'_, P, C> {
         let crc = crc.value();
         self.terminal.print(&|out| writeln!(out, "\n{on}echo: {count} bytes, crc32 {crc:08x}{off}")).await
     }
+}
+
+/// What happens while a command is at work.
+enum Event {
+    /// It has said something.
+    Said,
+    Done(Result<(), Trouble>),
+    /// The user wants it to end, or hung up.
+    Stopped(Result<(), Gone>),
+    Sysrq(char),
+}
+
+/// One of two.
+enum First<A, B> {
+    One(A),
+    Other(B),
+}
+
+/// Waits for whichever is first.
+async fn first<A, B>(one: impl Future<Output = A>, other: impl Future<Output = B>) -> First<A, B> {
+    let (mut one, mut other) = (pin!(one), pin!(other));
+    poll_fn(|cx| match one.as_mut().poll(cx) {
+        Poll::Ready(value) => Poll::Ready(First::One(value)),
+        Poll::Pending => other.as_mut().poll(cx).map(First::Other),
+    })
+    .await
 }
 
 /// N of `echo raw N`.

@@ -15,13 +15,15 @@ pub struct Command {
     pub about: &'static str,
     /// All there is to say of it.
     pub help: &'static str,
+    /// It may have to wait for others, and can then be interrupted.
+    pub waits: bool,
 }
 
 const fn plain(name: &'static str, about: &'static str, help: &'static str) -> Command {
-    Command { name, arguments: "", words: &[], about, help }
+    Command { name, arguments: "", words: &[], about, help, waits: false }
 }
 
-const COUNT: usize = 14;
+const COUNT: usize = if cfg!(feature = "files") { 19 } else { 17 };
 
 /// Every command, in the order `help` lists them.
 pub static COMMANDS: [Command; COUNT] = [
@@ -31,6 +33,7 @@ pub static COMMANDS: [Command; COUNT] = [
         words: &[],
         about: "what this console can do",
         help: "Lists the commands, or explains one.",
+        waits: false,
     },
     plain("about", "what this is", "Says what this image is and what it found at its start."),
     Command {
@@ -40,6 +43,7 @@ pub static COMMANDS: [Command; COUNT] = [
         about: "the device tree",
         help: "Prints the device tree Xen gave us as source, or the node at PATH and what is\n\
                below it.",
+        waits: false,
     },
     plain(
         "mem",
@@ -58,6 +62,61 @@ pub static COMMANDS: [Command; COUNT] = [
         "Each open event channel with what it is connected to and how many events it\n\
          had, and the sums.",
     ),
+    Command {
+        name: "devices",
+        arguments: "",
+        words: &[],
+        about: "what other domains serve us",
+        help: "Each device with the state of its two halves, and where in Xenstore the other\n\
+               one is. Of a disk that was used: whether it works, its properties, what it did.",
+        waits: true,
+    },
+    Command {
+        name: "store",
+        arguments: "VERB PATH",
+        words: &["ls", "read", "watch", "write"],
+        about: "Xenstore, the toolstack's tree",
+        help: "store ls [PATH]           what is below PATH, or below this domain's own node\n\
+               store read PATH           a value\n\
+               store write PATH VALUE    sets it; quotes keep blanks at its ends\n\
+               store watch PATH          tells what changes from now on, until you press a key\n\
+               A PATH without a slash in front begins at this domain's own node.",
+        waits: true,
+    },
+    Command {
+        name: "blk",
+        arguments: "[VERB]",
+        words: &["bench", "read", "write"],
+        about: "what is on disks",
+        help: "blk                       all disks, which are used from then on\n\
+               blk read DISK N [COUNT]   shows COUNT sectors from number N on\n\
+               blk write DISK N really TEXT\n                          \
+               overwrites sector N with TEXT and zeroes\n\
+               blk bench DISK [COUNT]    times COUNT reads of each of several kinds\n\
+               A DISK is xvda, xvdb and so on. Sectors are counted in units of 512 bytes.\n\
+               Ctrl-C ends a command that waits.",
+        waits: true,
+    },
+    #[cfg(feature = "files")]
+    Command {
+        name: "ls",
+        arguments: "DISK:PATH",
+        words: &[],
+        about: "files in a directory",
+        help: "Lists what is in a directory of a disk, as in `ls xvda:/etc`, or of its second\n\
+               partition, `ls xvdap2:/etc`. ext2, ext3, ext4 and FAT are known, and only read.",
+        waits: true,
+    },
+    #[cfg(feature = "files")]
+    Command {
+        name: "cat",
+        arguments: "DISK:PATH",
+        words: &[],
+        about: "what is in a file",
+        help: "Prints a file of a disk, as in `cat xvda:/etc/motd`. What is no text in it is shown\n\
+               as numbers.",
+        waits: true,
+    },
     plain(
         "clock",
         "what time it is",
@@ -77,6 +136,7 @@ pub static COMMANDS: [Command; COUNT] = [
         about: "the last log lines",
         help: "Shows the last log lines and the level. With LEVEL (error, warn, info, debug,\n\
                trace), shows messages from now on if they are at least as important.",
+        waits: false,
     },
     Command {
         name: "echo",
@@ -86,6 +146,7 @@ pub static COMMANDS: [Command; COUNT] = [
         help: "Prints WORDS. `echo raw N` reads the N bytes that follow the end of this line\n\
                and writes them back as they are, then their count and CRC-32: the whole way\n\
                through the console, without the editor.",
+        waits: false,
     },
     Command {
         name: "colours",
@@ -93,6 +154,7 @@ pub static COMMANDS: [Command; COUNT] = [
         words: &["on", "off"],
         about: "turns colours on or off",
         help: "Turns colours on or off; alone, shows them.",
+        waits: false,
     },
     Command {
         name: "crash",
@@ -108,6 +170,7 @@ pub static COMMANDS: [Command; COUNT] = [
                wx      the same\n  \
                exec    a jump into the image's data, which is not executable\n  \
                oom     memory taken until there is none",
+        waits: false,
     },
     plain(
         "reboot",

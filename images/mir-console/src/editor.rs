@@ -83,6 +83,11 @@ impl Editor {
         self.keys.is_rest_of_enter(byte)
     }
 
+    /// Whether a key is complete with `byte`, whatever it would do.
+    pub fn is_key(&mut self, byte: u8) -> bool {
+        self.keys.push(byte).into_iter().flatten().next().is_some()
+    }
+
     /// Does what `key` asks for; `false` if it cannot be done.
     fn key(&mut self, key: Key, undecided: bool, words: &Words, out: &mut String) -> bool {
         match key {

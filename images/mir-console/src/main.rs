@@ -38,6 +38,7 @@ fn main(boot: board::Boot) -> ! {
     });
     let reason = match exit {
         Ok(Exit::Reboot) => Reason::Reboot,
+        Ok(Exit::Crash) => Reason::Crash,
         Ok(Exit::Poweroff) | Err(_) => Reason::Poweroff,
     };
     board::shutdown(&xen, &console, reason)

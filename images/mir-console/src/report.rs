@@ -2,6 +2,7 @@
 
 use crate::commands;
 use crate::date::Utc;
+use crate::devices::Devices;
 use crate::ink::Ink;
 use crate::machine::Machine;
 use crate::table::{Bytes, Table};
@@ -21,6 +22,8 @@ pub struct Report<'a, P: Platform> {
     pub xen: &'a Xen<P>,
     /// What the run loop knows.
     pub rt: &'a Rt,
+    /// What the devices are up to.
+    pub devices: &'a Devices<P>,
     /// Whether to use colours.
     pub ink: Ink,
 }
@@ -90,6 +93,7 @@ impl<P: Platform> Report<'_, P> {
             None => t.row("serial port", format_args!("{ABSENT}"))?,
         }
         t.row("console", format_args!("{}", self.machine.console))?;
+        self.devices.store_row(t)?;
         match info.psci {
             Some(Conduit::Hvc) => t.row("psci", format_args!("hvc")),
             Some(Conduit::Smc) => t.row("psci", format_args!("smc")),
@@ -197,6 +201,31 @@ impl<P: Platform> Report<'_, P> {
         t.row("task wake-ups", format_args!("{}", stats.wakes))?;
         t.row("tasks", format_args!("{}, and this one", stats.tasks))?;
         t.row("timers", format_args!("{}", stats.timers))
+    }
+
+    /// Prints what a key of `xl sysrq` asks for.
+    pub fn sysrq(&self, key: char, out: &mut dyn Write) -> fmt::Result {
+        let (on, off) = (self.ink.yellow(), self.ink.off());
+        writeln!(out, "\n{on}sysrq {}{off}", if key.is_control() { '?' } else { key })?;
+        let wants = |this| key == 's' || key == this;
+        if wants('t') {
+            self.tasks(out)?;
+        }
+        if wants('e') {
+            self.events(out)?;
+        }
+        if wants('d') {
+            self.devices.summary(&mut Table::new(out, self.ink))?;
+        }
+        if wants('m') {
+            self.mem(out)?;
+        }
+        if !matches!(key, 's' | 't' | 'e' | 'd' | 'm') {
+            out.write_str(
+                "The keys are t (tasks), e (events), d (devices), m (memory), and s (all of these).\n",
+            )?;
+        }
+        Ok(())
     }
 
     fn colours(&self, out: &mut dyn Write) -> fmt::Result {

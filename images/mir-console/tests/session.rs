@@ -4,20 +4,19 @@
 mod common;
 
 use common::Screen;
+use common::guest::{bare, golden, guest, info, machine};
 use core::convert::Infallible;
 use embedded_io_async::{ErrorType, Read, Write};
-use fata_boot::info::{BootInfo, Conduit, Gic, Hypervisor, IntId, Region, Uart, UartKind};
+use fata_boot::info::BootInfo;
 use fata_console::{Console, PvConsole};
 use fata_kit::Gone;
 use fata_rt::Executor;
-use fata_sim::{Rng, SimCpu, World, Xenconsoled};
-use mir_console::machine::{Fault, Machine, Stack};
+use fata_sim::{Rng, Store, World, Xenconsoled, Xenstored};
 use mir_console::{Exit, app};
 use std::cell::RefCell;
-use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
-use xen_hyp::{Platform, Xen};
+use xen_hyp::Platform;
 
 /// A user who types `input`, and then hangs up; and what they saw.
 #[derive(Clone, Default)]
@@ -49,83 +48,9 @@ impl Write for User {
     }
 }
 
-fn region(base: u64, size: u64) -> Region {
-    Region { base, size }
-}
-
-/// What `xl create` gives on GICv3, with a bank above 4 GiB and something odd to remark upon.
-fn info(cmdline: &'static str) -> BootInfo<'static> {
-    let mut info = BootInfo { model: "XENVM-4.20", compatible: "xen,xenvm-4.20", cpus: 1, cmdline, ..bare() };
-    info.memory.push(region(0x4000_0000, 0x800_0000)).unwrap();
-    info.memory.push(region(0x2_0000_0000, 0x1_4000_0000)).unwrap();
-    info.reserved.push(region(0x4800_0000 - 0x2000, 0x2000)).unwrap();
-    info.initrd = Some(region(0x4700_0000, 0x1_2345));
-    info.rng_seed = &[0x5a; 128];
-    info.gic = Some(Gic::V3 { dist: region(0x300_1000, 0x1_0000), redist: region(0x302_0000, 0x10_0000) });
-    info.timer = Some(IntId(27));
-    info.psci = Some(Conduit::Hvc);
-    let mut extended = fata_boot::info::List::default();
-    extended.push(region(0x4800_0000, 0x7800_0000)).unwrap();
-    let grants = region(0x3800_0000, 0x100_0000);
-    info.hypervisor = Some(Hypervisor { version: "4.20", grants, extended, event: IntId(31) });
-    info.uart = Some(Uart {
-        kind: UartKind::Sbsa,
-        registers: region(0x2200_0000, 0x1000),
-        interrupt: Some(IntId(32)),
-    });
-    info.remarks.push("two /memory nodes overlap and were joined").unwrap();
-    info
-}
-
-/// A machine that says nothing of itself.
-fn bare() -> BootInfo<'static> {
-    BootInfo {
-        model: "",
-        compatible: "",
-        memory: Default::default(),
-        reserved: Default::default(),
-        cmdline: "",
-        initrd: None,
-        rng_seed: &[],
-        cpus: 0,
-        gic: None,
-        timer: None,
-        psci: None,
-        hypervisor: None,
-        uart: None,
-        dtb: b"tree",
-        remarks: Default::default(),
-    }
-}
-
-fn machine<'a>(info: &'a BootInfo<'static>) -> Machine<'a> {
-    Machine {
-        info,
-        console: "PV ring",
-        timer_hz: 62_500_000,
-        image: &[
-            ("instructions", Region { base: 0x4020_0000, size: 0x1_2000 }, "r-x"),
-            ("stack", Region { base: 0x4021_8000, size: 0x1_0000 }, "rw-"),
-        ],
-        stack: || Stack { size: 0x1_0000, used: 0x840 },
-        print_dt: |dtb, path, out| match path {
-            "/" => (0..500).try_for_each(|i| writeln!(out, "/* {} {i} */", dtb.escape_ascii())),
-            _ => writeln!(out, "no node {path}"),
-        },
-        commit: |fault: Fault| panic!("committed {fault:?}"),
-    }
-}
-
-/// A guest on a day in November.
-fn guest(world: &World) -> Rc<Xen<SimCpu>> {
-    let xen = world.guest();
-    xen.platform().domain().set_wall_clock(1_795_320_000, 0);
-    xen
-}
-
 /// Runs a session; gives how it ended and what was seen.
 fn run_as(user: &User, info: &BootInfo<'static>) -> (Result<Exit, Gone>, Vec<u8>) {
-    let xen = guest(&World::new());
+    let xen = guest(&World::new(), Store::Absent);
     let ended = fata_rt::run(&xen, async |rt| app(rt, xen.clone(), user.clone(), machine(info)).await);
     (ended, user.seen.take())
 }
@@ -135,22 +60,6 @@ fn run(cmdline: &'static str, input: &str) -> (Result<Exit, Gone>, String) {
     user.input.borrow_mut().extend_from_slice(input.as_bytes());
     let (ended, seen) = run_as(&user, &info(cmdline));
     (ended, String::from_utf8(seen).unwrap())
-}
-
-/// Compares with `tests/golden/NAME`, or writes it if `FATA_GOLDEN=write`.
-fn golden(name: &str, seen: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
-    assert!(!seen.replace("\r\n", "").contains(['\r', '\n']), "lines end in CR LF");
-    let seen = seen.replace("\r\n", "\n");
-    for line in seen.lines() {
-        assert!(line.chars().count() < 80 || line.contains('\u{1b}'), "too wide: {line:?}");
-    }
-    if std::env::var("FATA_GOLDEN").is_ok_and(|v| v == "write") {
-        std::fs::write(&path, seen).unwrap();
-        return;
-    }
-    let expected = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(seen == expected, "{} differs (FATA_GOLDEN=write updates it); now:\n{seen}", path.display());
 }
 
 #[test]
@@ -171,7 +80,7 @@ fn greets_and_tells_what_was_found() {
 
 #[test]
 fn four_lines_take_three_seconds() {
-    let xen = guest(&World::new());
+    let xen = guest(&World::new(), Store::Present);
     let before_ns = xen.platform().now_ns();
     let ended = fata_rt::run(&xen, async |rt| {
         app(rt, xen.clone(), User::default(), machine(&info("exit=poweroff"))).await
@@ -259,7 +168,7 @@ fn crash_leaves_faults_to_the_board() {
 /// Runs a session over the real console driver and its ring, with xenconsoled taking and giving random amounts.
 fn run_on_ring(input: &[u8], rng: Rng) -> Vec<u8> {
     let world = World::new();
-    let xen = guest(&world);
+    let xen = guest(&world, Store::Absent);
     let daemon = Xenconsoled::start(&world, xen.platform().domain());
     daemon.chunk_randomly(rng);
     daemon.input(input);
@@ -324,7 +233,8 @@ fn events_lists_the_console() {
 #[test]
 fn waiting_costs_nothing() {
     let world = World::new();
-    let xen = guest(&world);
+    let server = Xenstored::start(&world);
+    let xen = guest(&world, Store::Present);
     let daemon = Xenconsoled::start(&world, xen.platform().domain());
     let console = Rc::new(Console::Pv(PvConsole::open(&xen).unwrap().unwrap()));
     let executor = Executor::new(xen.clone());
@@ -348,6 +258,7 @@ fn waiting_costs_nothing() {
     }
     let after = rt.stats();
     assert_eq!((after.timers, after.wakes), (0, before.wakes));
+    assert_eq!(server.served(), 7, "more is asked of Xenstore than what orders need");
 
     daemon.input(b"poweroff\r");
     settle();

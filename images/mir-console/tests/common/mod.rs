@@ -1,6 +1,8 @@
 //! A terminal small enough to be obviously right: what the user would see.
 #![allow(dead_code, reason = "each test uses its part")]
 
+pub(crate) mod guest;
+
 use mir_console::width;
 
 /// One cell: a character with its marks; empty behind a wide character.

@@ -1,0 +1,41 @@
+//! Why a command could not be done.
+
+use alloc::string::String;
+use core::fmt;
+use fata_block::Name;
+
+/// Why a command could not be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// It was not understood; its help says what it takes.
+    Usage,
+    /// There is no store.
+    NoStore,
+    /// The store failed or refused.
+    Store(fata_xenstore::Error),
+    /// There is no such disk.
+    NoDisk(Name),
+    /// A disk failed.
+    Disk(Name, fata_disk::Error),
+    /// Something else, in words.
+    Words(String),
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Usage => f.write_str("not understood"),
+            Self::NoStore => f.write_str("this domain has no Xenstore"),
+            Self::Store(error) => error.fmt(f),
+            Self::NoDisk(name) => write!(f, "there is no disk {name}"),
+            Self::Disk(name, error) => write!(f, "{name}: {error}"),
+            Self::Words(words) => f.write_str(words),
+        }
+    }
+}
+
+impl From<fata_xenstore::Error> for Trouble {
+    fn from(error: fata_xenstore::Error) -> Self {
+        Self::Store(error)
+    }
+}
