@@ -1,4 +1,5 @@
 //! What the targets for disks share: images of `drivers/disk/tests/data`, and changes to them.
+#![forbid(unsafe_code)]
 
 use core::pin::pin;
 use core::task::{Context, Poll, Waker};
