@@ -138,24 +138,23 @@ struct Page<'a> {
 }
 
 impl Page<'_> {
-    fn put(&mut self, byte: u8) {
-        if self.skip > 0 {
-            self.skip -= 1;
-        } else if self.bytes.len() < OUTPUT {
-            self.bytes.push(byte);
-        } else {
-            self.full = true;
-        }
+    fn put(&mut self, bytes: &[u8]) {
+        let skipped = self.skip.min(bytes.len());
+        self.skip -= skipped;
+        let bytes = bytes.get(skipped..).unwrap_or_default();
+        let fits = bytes.get(..OUTPUT - self.bytes.len()).unwrap_or(bytes);
+        self.bytes.extend_from_slice(fits);
+        self.full |= fits.len() < bytes.len();
     }
 }
 
 impl fmt::Write for Page<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        for &byte in text.as_bytes() {
-            if byte == b'\n' {
-                self.put(b'\r');
-            }
-            self.put(byte);
+        let mut lines = text.as_bytes().split(|&byte| byte == b'\n');
+        self.put(lines.next().unwrap_or_default());
+        for line in lines {
+            self.put(b"\r\n");
+            self.put(line);
         }
         if self.full { Err(fmt::Error) } else { Ok(()) }
     }

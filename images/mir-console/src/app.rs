@@ -64,7 +64,8 @@ pub async fn app<P: Platform, C: Read + Write>(
         xen,
         machine,
     };
-    match first(app.run(options), orders.exit()).await {
+    let run = pin!(app.run(options));
+    match first(run, pin!(orders.exit())).await {
         First::One(ended) => ended,
         First::Other(exit) => Ok(exit),
     }
@@ -137,15 +138,10 @@ impl<P: Platform, C: Read + Write> App<'_, P, C> {
         loop {
             self.terminal.say(&out).await?;
             out.clear();
-            let orders = self.orders.clone();
-            let typed = async { self.terminal.read().await.map(|_| ()) };
-            match first(typed, orders.key()).await {
-                First::One(typed) => typed?,
-                First::Other(key) => {
-                    self.sysrq(key).await?;
-                    self.editor.prompt(self.ink.green(), PROMPT, self.ink.off(), &mut out);
-                    continue;
-                }
+            if let First::Other(key) = self.typed_or_sysrq().await? {
+                self.sysrq(key).await?;
+                self.editor.prompt(self.ink.green(), PROMPT, self.ink.off(), &mut out);
+                continue;
             }
             let fed = self.editor.feed(self.terminal.read().await?, &commands::words, &mut out);
             self.terminal.used(fed.used);
@@ -153,6 +149,15 @@ impl<P: Platform, C: Read + Write> App<'_, P, C> {
                 self.terminal.say(&out).await?;
                 return Ok(line);
             }
+        }
+    }
+
+    /// Waits until there is input, or a key of `xl sysrq`.
+    async fn typed_or_sysrq(&mut self) -> Result<First<(), char>, Gone> {
+        let typed = pin!(self.terminal.read());
+        match first(typed, pin!(self.orders.key())).await {
+            First::One(typed) => typed.map(|_| First::One(())),
+            First::Other(key) => Ok(First::Other(key)),
         }
     }
 
@@ -325,8 +330,10 @@ enum First<A, B> {
 }
 
 /// Waits for whichever is first.
-async fn first<A, B>(one: impl Future<Output = A>, other: impl Future<Output = B>) -> First<A, B> {
-    let (mut one, mut other) = (pin!(one), pin!(other));
+async fn first<A, B>(
+    mut one: Pin<&mut impl Future<Output = A>>,
+    mut other: Pin<&mut impl Future<Output = B>>,
+) -> First<A, B> {
     poll_fn(|cx| match one.as_mut().poll(cx) {
         Poll::Ready(value) => Poll::Ready(First::One(value)),
         Poll::Pending => other.as_mut().poll(cx).map(First::Other),

@@ -13,12 +13,14 @@ const LABEL: usize = 16;
 pub struct Table<'a> {
     out: &'a mut dyn Write,
     ink: Ink,
+    /// The value of a row; kept for its memory.
+    text: String,
 }
 
 impl<'a> Table<'a> {
     /// A table on `out`.
     pub fn new(out: &'a mut dyn Write, ink: Ink) -> Self {
-        Self { out, ink }
+        Self { out, ink, text: String::new() }
     }
 
     /// A heading.
@@ -31,7 +33,8 @@ impl<'a> Table<'a> {
     pub fn row(&mut self, label: &str, value: fmt::Arguments<'_>) -> fmt::Result {
         let indent = LABEL - 2;
         write!(self.out, "  {}{label:indent$}{}", self.ink.cyan(), self.ink.off())?;
-        let mut text = String::new();
+        let mut text = core::mem::take(&mut self.text);
+        text.clear();
         text.write_fmt(value)?;
         let mut column = LABEL;
         for (i, word) in text.trim_ascii_end().split(' ').enumerate() {
@@ -42,6 +45,11 @@ impl<'a> Table<'a> {
             } else if i > 0 {
                 column = self.next_line()?;
             }
+            if column + columns < COLUMNS && !word.chars().any(char::is_control) {
+                self.out.write_str(word)?;
+                column += columns;
+                continue;
+            }
             for c in word.chars() {
                 let c = if c.is_control() { '?' } else { c };
                 if column + width::of_char(c) >= COLUMNS {
@@ -51,6 +59,7 @@ impl<'a> Table<'a> {
                 column += width::of_char(c);
             }
         }
+        self.text = text;
         self.out.write_char('\n')
     }
 
