@@ -138,7 +138,8 @@ struct Page<'a> {
 }
 
 impl Page<'_> {
-    fn put(&mut self, bytes: &[u8]) {
+    fn put(&mut self, text: &str) {
+        let bytes = text.as_bytes();
         let skipped = self.skip.min(bytes.len());
         self.skip -= skipped;
         let bytes = bytes.get(skipped..).unwrap_or_default();
@@ -150,10 +151,10 @@ impl Page<'_> {
 
 impl fmt::Write for Page<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let mut lines = text.as_bytes().split(|&byte| byte == b'\n');
+        let mut lines = text.split('\n');
         self.put(lines.next().unwrap_or_default());
         for line in lines {
-            self.put(b"\r\n");
+            self.put("\r\n");
             self.put(line);
         }
         if self.full { Err(fmt::Error) } else { Ok(()) }

@@ -9,6 +9,7 @@ use crate::machine::Machine;
 use crate::options::Options;
 use crate::orders::Orders;
 use crate::report::{self, Report};
+use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::string::String;
 use core::fmt;
@@ -228,10 +229,10 @@ impl<P: Platform, C: Read + Write> App<'_, P, C> {
     async fn work(&mut self, name: &str, argument: &str) -> Result<(), Gone> {
         let (devices, out) = (self.devices.clone(), Out::new(self.ink));
         let any_key = name == "store" && argument.starts_with("watch");
-        let result = {
-            let work = pin!(devices.run(name, argument, &out));
-            self.attend(work, &out, any_key).await?
-        };
+        // In a box, or all futures up to the main one would be as large.
+        let mut work = Box::pin(devices.run(name, argument, &out));
+        let result = self.attend(work.as_mut(), &out, any_key).await?;
+        drop(work);
         match result {
             Ok(()) => Ok(()),
             Err(Trouble::Usage) => self.answer("help", name).await,

@@ -9,18 +9,19 @@ use core::fmt::{self, Write};
 /// Columns of the label, with a margin on either side.
 const LABEL: usize = 16;
 
-/// Writes rows.
+/// Writes rows, each at once.
 pub struct Table<'a> {
     out: &'a mut dyn Write,
     ink: Ink,
-    /// The value of a row; kept for its memory.
-    text: String,
+    /// The value of a row, and the row; kept for their memory.
+    value: String,
+    row: String,
 }
 
 impl<'a> Table<'a> {
     /// A table on `out`.
     pub fn new(out: &'a mut dyn Write, ink: Ink) -> Self {
-        Self { out, ink, text: String::new() }
+        Self { out, ink, value: String::new(), row: String::new() }
     }
 
     /// A heading.
@@ -31,42 +32,46 @@ impl<'a> Table<'a> {
     /// One row. The value is broken between words where it must be; what is not printable in it, which may
     /// come from outside, is not printed.
     pub fn row(&mut self, label: &str, value: fmt::Arguments<'_>) -> fmt::Result {
-        let indent = LABEL - 2;
-        write!(self.out, "  {}{label:indent$}{}", self.ink.cyan(), self.ink.off())?;
-        let mut text = core::mem::take(&mut self.text);
+        let Self { out, ink, value: text, row } = self;
         text.clear();
+        row.clear();
         text.write_fmt(value)?;
+        row.extend(["  ", ink.cyan(), label]);
+        row.extend(core::iter::repeat_n(' ', (LABEL - 2).saturating_sub(width::of_str(label))));
+        row.push_str(ink.off());
         let mut column = LABEL;
         for (i, word) in text.trim_ascii_end().split(' ').enumerate() {
-            let columns = width::of_str(word);
+            let plain = word.bytes().all(|byte| byte.is_ascii_graphic());
+            let columns = if plain { word.len() } else { width::of_str(word) };
             if i > 0 && column + 1 + columns < COLUMNS {
-                self.out.write_char(' ')?;
+                row.push(' ');
                 column += 1;
             } else if i > 0 {
-                column = self.next_line()?;
+                column = next_line(row);
             }
-            if column + columns < COLUMNS && !word.chars().any(char::is_control) {
-                self.out.write_str(word)?;
+            if plain && column + columns < COLUMNS {
+                row.push_str(word);
                 column += columns;
                 continue;
             }
             for c in word.chars() {
                 let c = if c.is_control() { '?' } else { c };
                 if column + width::of_char(c) >= COLUMNS {
-                    column = self.next_line()?;
+                    column = next_line(row);
                 }
-                self.out.write_char(c)?;
+                row.push(c);
                 column += width::of_char(c);
             }
         }
-        self.text = text;
-        self.out.write_char('\n')
+        row.push('\n');
+        out.write_str(row)
     }
+}
 
-    fn next_line(&mut self) -> Result<usize, fmt::Error> {
-        write!(self.out, "\n{:LABEL$}", "")?;
-        Ok(LABEL)
-    }
+fn next_line(row: &mut String) -> usize {
+    row.push('\n');
+    row.extend(core::iter::repeat_n(' ', LABEL));
+    LABEL
 }
 
 /// A number of bytes in the largest unit that fits, with one decimal if it is not whole.
