@@ -2,7 +2,7 @@
 
 use anyhow::{Result, anyhow};
 use clap::Args;
-use fata_lab::{Arch, BuildRequest, Built, Lab, Progress};
+use fata_lab::{Arch, BuildRequest, Built, Lab, Optimise, Progress};
 use serde_json::json;
 
 use crate::table;
@@ -15,6 +15,9 @@ pub(crate) struct Options {
     /// What to build for
     #[arg(long, default_value = "arm64")]
     arch: String,
+    /// Compile it to be small or fast, whatever it asks for itself
+    #[arg(long, value_name = "size|speed")]
+    optimise: Option<Optimise>,
     /// Log with defmt frames instead of text
     #[arg(long)]
     defmt: bool,
@@ -27,6 +30,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let lab = Lab::open()?;
     let mut request = BuildRequest::new(&options.name);
     request.arch = Arch::named(&options.arch).map_err(|reason| anyhow!("--arch: {reason}"))?;
+    request.optimise = options.optimise;
     if options.defmt {
         request.features.push("defmt".to_owned());
     }
@@ -45,6 +49,7 @@ fn as_json(built: &Built) -> serde_json::Value {
         "image": built.image,
         "elf": built.elf,
         "image_bytes": built.image_bytes,
+        "optimise": built.optimise.to_string(),
         "memory_bytes": built.memory_bytes,
         "sections": built.sections.iter().map(section).collect::<Vec<_>>(),
     })
@@ -61,11 +66,12 @@ fn as_table(built: &Built) -> String {
     };
     let rows: Vec<_> = built.sections.iter().map(row).collect();
     format!(
-        "{}\nimage   {}\nELF     {}\nbytes   {} in the file, {} in memory\n",
+        "{}\nimage   {}\nELF     {}\nbytes   {} in the file, {} in memory, compiled for {}\n",
         table::render(["section", "address", "bytes", "in the file"], &rows),
         built.image.display(),
         built.elf.display(),
         built.image_bytes,
         built.memory_bytes,
+        built.optimise,
     )
 }

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use fata_lab::{
-    Annotator, BuildRequest, Config, DiskWish, Dom0, Dom0less, DomU, End, Gic, Guest, Lab, Left, Progress,
-    Symboliser, Terminal, Transcript, XenVersion, XlDomU,
+    Annotator, BuildRequest, Config, DiskWish, Dom0, Dom0less, DomU, End, Gic, Guest, Lab, Left, Optimise,
+    Progress, Symboliser, Terminal, Transcript, XenVersion, XlDomU,
 };
 
 /// Where Xen loads a guest's image (xen/include/public/arch-arm.h, GUEST_RAM0_BASE).
@@ -43,6 +43,9 @@ pub(crate) struct Options {
     /// Command line of the domain
     #[arg(long, value_name = "STR", default_value = "", allow_hyphen_values = true)]
     args: String,
+    /// Compile it to be small or fast, whatever it asks for itself
+    #[arg(long, value_name = "size|speed")]
+    optimise: Option<Optimise>,
     /// Log with defmt frames, and decode them
     #[arg(long)]
     defmt: bool,
@@ -144,6 +147,7 @@ impl Options {
             return Ok(Image { name: name.to_owned(), file: self.name.clone().into(), elf: None });
         }
         let mut request = BuildRequest::new(&self.name);
+        request.optimise = self.optimise;
         request.features.extend(self.defmt.then(|| "defmt".to_owned()));
         lab.fetch(&[self.xen()?], progress)?;
         let built = lab.build(&request, progress)?;

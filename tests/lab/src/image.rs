@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::flatten::{self, Section};
 use crate::lab::Lab;
+use crate::optimise::Optimise;
 use crate::progress::Progress;
 use crate::sysroot::cargo;
 
@@ -46,12 +47,14 @@ pub struct BuildRequest {
     pub arch: &'static Arch,
     /// Features besides `image`.
     pub features: Vec<String>,
+    /// Instead of what the image itself asks for.
+    pub optimise: Option<Optimise>,
 }
 
 impl BuildRequest {
     /// The image as it is by default.
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), arch: &ARCHES[0], features: Vec::new() }
+        Self { name: name.into(), arch: &ARCHES[0], features: Vec::new(), optimise: None }
     }
 }
 
@@ -64,6 +67,8 @@ pub struct Built {
     pub elf: PathBuf,
     /// Length of the image's file.
     pub image_bytes: u64,
+    /// What it was compiled for.
+    pub optimise: Optimise,
     /// What it takes in memory before it allocates anything.
     pub memory_bytes: u64,
     /// What it is made up of.
@@ -95,13 +100,18 @@ impl Lab {
         let sysroot = self.sysroot(request.arch.target, ui)?;
         let features = std::iter::once("image").chain(request.features.iter().map(String::as_str));
         let flags = self.rustflags(request.arch, sysroot.as_deref())?;
-        let elf = self.cargo_build(&request.name, features, request.arch, &flags)?;
+        let optimise = request.optimise.map_or_else(|| self.optimise(&request.name), Ok)?;
+        let elf = self.cargo_build(&request.name, features, request.arch, optimise, &flags)?;
         let file = fs::read(&elf).with_context(|| format!("cannot read {}", elf.display()))?;
         let flat =
             flatten::flatten(&file).with_context(|| format!("cannot make an image of {}", elf.display()))?;
 
-        let variant: Vec<&str> =
-            std::iter::once(&request.name).chain(&request.features).map(String::as_str).collect();
+        let differs = request.optimise.map(|optimise| optimise.to_string());
+        let variant: Vec<&str> = std::iter::once(&request.name)
+            .chain(&request.features)
+            .chain(&differs)
+            .map(String::as_str)
+            .collect();
         let variant = variant.join("+");
         let dir = self.dir().join("images").join(&variant);
         let _lock = self.lock(&format!("image-{variant}"), ui)?;
@@ -113,6 +123,7 @@ impl Lab {
             image,
             elf: kept_elf,
             image_bytes: flat.bytes.len() as u64,
+            optimise,
             memory_bytes: flat.memory_bytes,
             sections: flat.sections,
         })
@@ -126,7 +137,7 @@ impl Lab {
         if let Some(sysroot) = self.sysroot(arch.target, ui)? {
             flags.extend(["--sysroot".to_owned(), sysroot.display().to_string()]);
         }
-        self.cargo_build("fata-peer", std::iter::once("program"), arch, &flags)
+        self.cargo_build("fata-peer", std::iter::once("program"), arch, Optimise::Speed, &flags)
     }
 
     /// Runs cargo and returns the path of the executable it names.
@@ -135,6 +146,7 @@ impl Lab {
         package: &str,
         features: impl Iterator<Item = &'a str>,
         arch: &Arch,
+        optimise: Optimise,
         flags: &[String],
     ) -> Result<PathBuf> {
         let mut cargo = cargo();
@@ -143,7 +155,7 @@ impl Lab {
             .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
             // Levels are chosen at run time; without this, defmt keeps errors only.
             .env("DEFMT_LOG", "trace")
-            .args(["build", "--profile", "image", "--target", arch.target])
+            .args(["build", "--profile", optimise.profile(), "--target", arch.target])
             .args(["--package", package, "--features", &features.collect::<Vec<_>>().join(",")])
             .arg("--message-format=json-render-diagnostics")
             .stdin(Stdio::null())
