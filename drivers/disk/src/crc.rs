@@ -41,6 +41,8 @@ impl Crc {
     }
 
     fn update(&self, sum: u32, bytes: &[u8]) -> u32 {
+        // Fuzzing, which takes all sums for right, need not wait for them.
+        let bytes = if cfg!(fuzzing) { &bytes[..bytes.len().min(4)] } else { bytes };
         bytes.iter().fold(sum, |sum, &byte| {
             let sum = sum ^ u32::from(byte);
             let sum = (sum >> 4) ^ self.0[(sum & 15) as usize];

@@ -315,7 +315,7 @@ fn no_mutation_makes_it_panic_or_go_on_forever_or_break_its_promises() {
         let occupied: Vec<usize> =
             (0..bytes.len() / 16).filter(|at| bytes[at * 16..][..16].iter().any(|&byte| byte != 0)).collect();
         let disk = disk(&bytes).with_logical_bytes(logical);
-        for _ in 0..400 {
+        for _ in 0..100 {
             let mut undo = Vec::new();
             for _ in 0..rng.within(1..6) {
                 let at = occupied[rng.within(0..occupied.len())] * 16 + rng.within(0..16);

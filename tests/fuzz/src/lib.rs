@@ -1,6 +1,8 @@
 //! What the targets for disks share: images of `drivers/disk/tests/data`, and changes to them.
 #![forbid(unsafe_code)]
 
+#![forbid(unsafe_code)]
+
 use core::pin::pin;
 use core::task::{Context, Poll, Waker};
 use fata_disk::{BlockDevice, Buffer, MemDisk};
