@@ -56,7 +56,7 @@ impl<P: Platform> Disk<P> {
                 return self.buried(device).await;
             }
         };
-        let Some(mut device) = device.initialise(&nodes, State::Initialised).await?.connect().await? else {
+        let Ok(mut device) = device.initialise(&nodes, State::Initialised).await?.connect().await? else {
             return Ok(());
         };
         let end = match self.properties(&device, &agreed).await? {

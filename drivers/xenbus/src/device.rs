@@ -7,10 +7,14 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::cell::Cell;
 use core::fmt;
 use core::marker::PhantomData;
 use fata_xenstore::{Errno, Watch, Xenstore};
 use xen_hyp::{DomId, Platform};
+
+/// Times that nodes are written before it is believed that they cannot be.
+const WRITE_TRIES: u32 = 3;
 
 /// We have not told the backend anything yet.
 #[derive(Debug)]
@@ -46,6 +50,8 @@ struct Half<P: Platform> {
     /// The other half's directory.
     backend: String,
     peer: DomId,
+    /// Our state, as we found or wrote it. If the node says something else, it is another device's, and there is none.
+    ours: Cell<Option<State>>,
     /// The backend's state.
     state: Watch,
     /// The node that names the backend.
@@ -59,12 +65,19 @@ impl<P: Platform> Device<P, Initialising> {
         let path = format!("device/{kind}/{id}");
         let mut plugged = store.watch(&format!("{path}/backend"))?;
         loop {
-            let Some((backend, peer)) = peer(store, &path).await? else {
+            let nodes = ["backend", "backend-id", "state"].map(|name| format!("{path}/{name}"));
+            let mut found = texts(store, nodes.into()).await?;
+            let (ours, peer, backend) = (take(&mut found), take(&mut found), take(&mut found));
+            let watch = |backend: &String| store.watch(&format!("{backend}/state")).ok();
+            // What is no path cannot be a backend's.
+            let watch = backend.as_ref().filter(|backend| !backend.is_empty()).and_then(watch);
+            let peer = peer.and_then(|id| id.parse().ok());
+            let (Some(backend), Some(state), Some(peer)) = (backend, watch, peer) else {
                 plugged.changed().await?;
                 continue;
             };
-            let state = store.watch(&format!("{backend}/state"))?;
-            let mut half = Half { store: store.clone(), path: path.clone(), backend, peer, state, plugged };
+            let (store, path, ours) = (store.clone(), path.clone(), Cell::new(Some(of_text(ours))));
+            let mut half = Half { store, path, backend, peer: DomId(peer), ours, state, plugged };
             if half.ready().await? {
                 return Ok(Self { half, _state: PhantomData });
             }
@@ -85,12 +98,13 @@ impl<P: Platform> Device<P, Initialising> {
 }
 
 impl<P: Platform> Device<P, Initialised> {
-    /// Waits until the backend works. `None` if it does not come to that: it closed, or the device was pulled.
-    pub async fn connect(mut self) -> Result<Option<Device<P, Connected>>, Error> {
+    /// Waits until the backend works. If it does not come to that, since it closed or the device was pulled, our half
+    /// is closed too and given back.
+    pub async fn connect(mut self) -> Result<Result<Device<P, Connected>, Self>, Error> {
         loop {
             match self.half.look().await? {
                 Some(theirs) if theirs.works() => {
-                    return Ok(Some(Device { half: self.half, _state: PhantomData }));
+                    return Ok(Ok(Device { half: self.half, _state: PhantomData }));
                 }
                 // It has yet to see what we wrote; so does one that was restarted meanwhile.
                 Some(State::Initialising | State::InitWait | State::Initialised) => {}
@@ -99,7 +113,7 @@ impl<P: Platform> Device<P, Initialised> {
             self.half.changed().await?;
         }
         self.half.close().await?;
-        Ok(None)
+        Ok(Err(self))
     }
 }
 
@@ -112,6 +126,11 @@ impl<P: Platform> Device<P, Connected> {
     /// Waits until something about the backend has changed.
     pub async fn changed(&mut self) -> Result<Change, Error> {
         self.half.changed().await?;
+        self.look().await
+    }
+
+    /// Looks what has changed: if what was just read makes no sense, the device may be another by now.
+    pub async fn look(&self) -> Result<Change, Error> {
         match self.half.look().await? {
             Some(theirs) if theirs.works() => Ok(Change::Properties),
             _ => Ok(Change::Ended),
@@ -135,15 +154,11 @@ impl<P: Platform, S> Device<P, S> {
 
     /// The numbers in these nodes of the backend's directory. What is absent, or no number, is `None`.
     pub async fn numbers<const N: usize>(&self, names: &[&str; N]) -> Result<[Option<u64>; N], Error> {
-        let half = &self.half;
-        let read = |name: &&str| -> Part<'_, Result<Option<u64>, Error>> {
-            let path = format!("{}/{name}", half.backend);
-            Box::pin(async move { readable(half.store.read_number(&path).await) })
-        };
-        let values = all(names.iter().map(read).collect()).await;
+        let paths = names.iter().map(|name| format!("{}/{name}", self.half.backend)).collect();
+        let texts = texts(&self.half.store, paths).await?;
         let mut numbers = [None; N];
-        for (number, value) in numbers.iter_mut().zip(values) {
-            *number = value?;
+        for (number, text) in numbers.iter_mut().zip(texts) {
+            *number = text.and_then(|text| text.parse().ok());
         }
         Ok(numbers)
     }
@@ -169,6 +184,15 @@ impl<P: Platform, S> Device<P, S> {
         Ok(())
     }
 
+    /// Waits until the backend of a device that we closed begins anew without being asked to, or until the device has
+    /// been pulled.
+    pub async fn reopened(mut self) -> Result<(), Error> {
+        while self.half.look().await? == Some(State::Closed) {
+            self.half.changed().await?;
+        }
+        Ok(())
+    }
+
     /// The number in a node of our own directory, such as `trusted`, which the toolstack writes.
     pub async fn own_number(&self, name: &str) -> Result<Option<u64>, Error> {
         readable(self.half.store.read_number(&format!("{}/{name}", self.half.path)).await)
@@ -190,6 +214,11 @@ impl<P: Platform> Half<P> {
                     self.close().await?;
                     continue;
                 }
+                // It waits for what had this half before us, or is being pulled before we began.
+                State::Closing if self.ours.get() != Some(State::Closed) => {
+                    self.close().await?;
+                    continue;
+                }
                 // It begins anew when we do, unless it is being pulled.
                 State::Closed if self.online().await? => self.begin().await?,
                 _ => {}
@@ -200,8 +229,10 @@ impl<P: Platform> Half<P> {
 
     /// Makes our state `Initialising`.
     async fn begin(&self) -> Result<(), Error> {
-        let ours = state(&self.store, &format!("{}/state", self.path)).await?;
-        if ours == State::Initialising { Ok(()) } else { self.write(&[], State::Initialising).await }
+        match self.ours.get() {
+            Some(State::Initialising) => Ok(()),
+            _ => self.write(&[], State::Initialising).await,
+        }
     }
 
     async fn close(&mut self) -> Result<(), Error> {
@@ -225,14 +256,18 @@ impl<P: Platform> Half<P> {
         Ok(())
     }
 
-    /// The backend's state. `None` if the device was pulled, or has another backend.
+    /// The backend's state. `None` if the device was pulled, or is another one by now.
     async fn look(&self) -> Result<Option<State>, Error> {
-        match peer(&self.store, &self.path).await? {
-            Some((backend, peer)) if backend == self.backend && peer == self.peer => {
-                state(&self.store, &format!("{backend}/state")).await.map(Some)
-            }
-            _ => Ok(None),
-        }
+        let ours = |name: &str| format!("{}/{name}", self.path);
+        let theirs = format!("{}/state", self.backend);
+        let nodes = alloc::vec![theirs, ours("state"), ours("backend-id"), ours("backend")];
+        let mut found = texts(&self.store, nodes).await?;
+        let (backend, peer, ours) = (take(&mut found), take(&mut found), take(&mut found));
+        let theirs = take(&mut found);
+        let same = backend.is_some_and(|backend| backend == self.backend)
+            && peer.and_then(|id| id.parse().ok()) == Some(self.peer.0)
+            && self.ours.get() == Some(of_text(ours));
+        Ok(same.then(|| of_text(theirs)))
     }
 
     async fn online(&self) -> Result<bool, Error> {
@@ -252,38 +287,61 @@ impl<P: Platform> Half<P> {
 
     /// Writes nodes of our half, if it is there, and its state, all at once.
     async fn write(&self, nodes: &[(String, String)], state: State) -> Result<(), Error> {
+        let mut tries = 0..WRITE_TRIES;
+        loop {
+            match self.try_write(nodes, state).await {
+                Ok(true) => self.ours.set(Some(state)),
+                Ok(false) | Err(Error::ENOENT | Error::BadValue) => self.ours.set(None),
+                // Where the directory was removed under our hands its nodes would be somebody else's.
+                Err(Error::Store(Errno::EACCES)) if tries.next().is_some() => continue,
+                Err(error) => return Err(error),
+            }
+            return Ok(());
+        }
+    }
+
+    /// Gives whether it was still ours.
+    async fn try_write(&self, nodes: &[(String, String)], state: State) -> Result<bool, Error> {
         let state_path = format!("{}/state", self.path);
         let written = self.store.transaction(async |tx| {
-            // A directory that the toolstack has removed must not come back as ours.
-            tx.read(&state_path).await?;
+            // A directory that the toolstack has removed must not come back as ours, nor another device get what
+            // was for this one.
+            if self.ours.get() != Some(of_text(Some(tx.read_string(&state_path).await?))) {
+                return Ok(false);
+            }
             let mut parts: Vec<Part<'_, Result<(), Error>>> = Vec::new();
             for (name, value) in nodes {
                 let path = format!("{}/{name}", self.path);
                 parts.push(Box::pin(async move { tx.write(&path, value).await }));
             }
             parts.push(Box::pin(tx.write(&state_path, state.text())));
-            all(parts).await.into_iter().collect()
+            all(parts).await.into_iter().collect::<Result<(), Error>>().map(|()| true)
         });
-        match written.await {
-            Err(Error::ENOENT) => Ok(()),
-            written => written,
-        }
+        written.await
     }
 }
 
-/// The backend's directory and domain, as our half's names them; `None` unless both are there.
-async fn peer<P: Platform>(store: &Xenstore<P>, path: &str) -> Result<Option<(String, DomId)>, Error> {
-    let Some(backend) = readable(store.read_string(&format!("{path}/backend")).await)? else {
-        return Ok(None);
+/// The texts in nodes, asked for all at once.
+async fn texts<P: Platform>(store: &Xenstore<P>, paths: Vec<String>) -> Result<Vec<Option<String>>, Error> {
+    let read = |path: &'_ String| -> Part<'_, Result<Option<String>, Error>> {
+        let path = path.clone();
+        Box::pin(async move { readable(store.read_string(&path).await) })
     };
-    let id: Option<u16> = readable(store.read_number(&format!("{path}/backend-id")).await)?;
-    Ok(id.filter(|_| !backend.is_empty()).map(|id| (backend, DomId(id))))
+    all(paths.iter().map(read).collect()).await.into_iter().collect()
+}
+
+/// The last of these.
+fn take(texts: &mut Vec<Option<String>>) -> Option<String> {
+    texts.pop().flatten()
 }
 
 /// The state in a node.
 pub(crate) async fn state<P: Platform>(store: &Xenstore<P>, path: &str) -> Result<State, Error> {
-    let number: Option<u32> = readable(store.read_number(path).await)?;
-    Ok(number.map_or(State::Unknown, State::of))
+    Ok(of_text(readable(store.read_string(path).await)?))
+}
+
+fn of_text(text: Option<String>) -> State {
+    text.and_then(|text| text.parse().ok()).map_or(State::Unknown, State::of)
 }
 
 /// What is absent, kept from us, or no sense, is the same: nothing we can use.
