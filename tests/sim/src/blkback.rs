@@ -12,7 +12,7 @@ pub use medium::Medium;
 pub use request::Seen;
 
 use crate::domain::Domain;
-use crate::grants::MappedPage;
+use crate::grants::{MappedPage, MappedPages};
 use crate::rng::Rng;
 use crate::vdev::Vdev;
 use crate::world::{Backend, World};
@@ -141,6 +141,7 @@ struct Inner {
     /// Pages stay mapped when requests are answered.
     keeps: bool,
     kept: Vec<Rc<MappedPage>>,
+    kept_rings: Vec<Rc<MappedPages>>,
     storm: bool,
 }
 
@@ -175,6 +176,7 @@ impl Blkback {
             complaints: Vec::new(),
             keeps: false,
             kept: Vec::new(),
+            kept_rings: Vec::new(),
             storm: false,
         };
         let back = Rc::new(Self {
@@ -277,6 +279,8 @@ impl Blkback {
         if keeps {
             let pages = inner.pages();
             inner.kept.extend(pages);
+            let rings: Vec<_> = inner.queues.iter().map(|queue| queue.memory.clone()).collect();
+            inner.kept_rings.extend(rings);
         }
         inner.detach(&self.world);
         inner.driver = false;

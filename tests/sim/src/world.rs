@@ -47,7 +47,7 @@ struct Fault {
 impl World {
     /// A world with only domain 0. With the variable `FATA_TRACE` set it prints each hypercall.
     pub fn new() -> Self {
-        let nothing = Setup { console: false, store: Store::Absent, ..Setup::default() };
+        let nothing = Setup { console: false, store: Store::Absent, grant_frames: 0, ..Setup::default() };
         Self(Rc::new(Inner {
             domains: RefCell::new(vec![Rc::new(Domain::new(DomId::DOM0, nothing))]),
             guests: RefCell::default(),

@@ -54,12 +54,15 @@ impl Blkback {
 
     /// How many pages it keeps that it should not.
     pub fn kept(&self) -> usize {
-        self.inner.borrow().kept.len()
+        let inner = self.inner.borrow();
+        inner.kept.len() + inner.kept_rings.iter().map(|ring| ring.0.len()).sum::<usize>()
     }
 
     /// Lets go of all pages that it should not have.
     pub fn let_go(&self) {
-        self.inner.borrow_mut().kept.clear();
+        let mut inner = self.inner.borrow_mut();
+        inner.kept.clear();
+        inner.kept_rings.clear();
     }
 
     /// The ids of requests taken and not answered, in their order.
