@@ -10,7 +10,7 @@ use crate::table;
 /// Build an image without running it
 #[derive(Args)]
 pub(crate) struct Options {
-    /// The package below images/
+    /// The package below images/, which features of it may follow: mir-console+files
     name: String,
     /// What to build for
     #[arg(long, default_value = "arm64")]

@@ -23,7 +23,7 @@ const GRACE: Duration = Duration::from_secs(10);
 /// Boot an image under real Xen and attach the terminal; Ctrl-] leaves
 #[derive(Args)]
 pub(crate) struct Options {
-    /// The package below images/, or the path of a finished image
+    /// The package below images/, with all that it can do, or the path of a finished image
     name: String,
     /// Create the domain with xl on a Linux dom0, instead of having Xen start it alone
     #[arg(long)]
@@ -148,10 +148,11 @@ impl Options {
         }
         let mut request = BuildRequest::new(&self.name);
         request.optimise = self.optimise;
+        request.features.push("default".to_owned());
         request.features.extend(self.defmt.then(|| "defmt".to_owned()));
         lab.fetch(&[self.xen()?], progress)?;
         let built = lab.build(&request, progress)?;
-        Ok(Image { name: self.name.clone(), file: built.image, elf: Some(built.elf) })
+        Ok(Image { name: request.name, file: built.image, elf: Some(built.elf) })
     }
 
     fn start(

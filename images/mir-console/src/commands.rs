@@ -104,7 +104,8 @@ pub static COMMANDS: [Command; COUNT] = [
         words: &[],
         about: "files in a directory",
         help: "Lists what is in a directory of a disk, as in `ls xvda:/etc`, or of its second\n\
-               partition, `ls xvdap2:/etc`. ext2, ext3, ext4 and FAT are known, and only read.",
+               partition, `ls xvdap2:/etc`; without a disk, of the first one. ext2, ext3, ext4\n\
+               and FAT are known, and only read.",
         waits: true,
     },
     #[cfg(feature = "files")]
@@ -113,8 +114,8 @@ pub static COMMANDS: [Command; COUNT] = [
         arguments: "DISK:PATH",
         words: &[],
         about: "what is in a file",
-        help: "Prints a file of a disk, as in `cat xvda:/etc/motd`. What is no text in it is shown\n\
-               as numbers.",
+        help: "Prints a file of a disk, as in `cat xvda:/etc/motd`; see `help ls`. What is no\n\
+               text in it is shown as numbers.",
         waits: true,
     },
     plain(

@@ -45,16 +45,18 @@ pub struct BuildRequest {
     pub name: String,
     /// What for.
     pub arch: &'static Arch,
-    /// Features besides `image`.
+    /// Features besides `image`; `default` stands for those that are on by default elsewhere.
     pub features: Vec<String>,
     /// Instead of what the image itself asks for.
     pub optimise: Option<Optimise>,
 }
 
 impl BuildRequest {
-    /// The image as it is by default.
-    pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), arch: &ARCHES[0], features: Vec::new(), optimise: None }
+    /// The image of this name, which may be followed by features: `mir-console+files`.
+    pub fn new(name: &str) -> Self {
+        let mut words = name.split('+').map(str::to_owned);
+        let name = words.next().unwrap_or_default();
+        Self { name, arch: &ARCHES[0], features: words.collect(), optimise: None }
     }
 }
 
@@ -150,13 +152,15 @@ impl Lab {
         flags: &[String],
     ) -> Result<PathBuf> {
         let mut cargo = cargo();
+        let (default, features): (Vec<_>, Vec<_>) = features.partition(|feature| *feature == "default");
         cargo
             .current_dir(self.workspace())
             .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
             // Levels are chosen at run time; without this, defmt keeps errors only.
             .env("DEFMT_LOG", "trace")
             .args(["build", "--profile", optimise.profile(), "--target", arch.target])
-            .args(["--package", package, "--features", &features.collect::<Vec<_>>().join(",")])
+            .args(["--package", package, "--features", &features.join(",")])
+            .args(default.is_empty().then_some("--no-default-features"))
             .arg("--message-format=json-render-diagnostics")
             .stdin(Stdio::null())
             .stderr(Stdio::inherit());
@@ -232,6 +236,14 @@ mod tests {
         assert_eq!(executable(program, "other"), None);
         assert_eq!(executable(program, "mir-console"), Some("/t/mir-console".into()));
         assert_eq!(executable("not JSON", "mir-console"), None);
+    }
+
+    #[test]
+    fn features_follow_the_name() {
+        let request = BuildRequest::new("mir-console+files+defmt");
+        assert_eq!(request.name, "mir-console");
+        assert_eq!(request.features, ["files", "defmt"]);
+        assert!(BuildRequest::new("block-check").features.is_empty());
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::time;
 /// Measure an image's size, memory and boot, beside a Linux guest
 #[derive(Args)]
 pub(crate) struct Options {
-    /// The package below images/
+    /// The package below images/, which features of it may follow: mir-console+files
     #[arg(default_value = "mir-console")]
     name: String,
     /// How often each boot is repeated

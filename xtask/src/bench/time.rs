@@ -15,7 +15,8 @@ pub(crate) fn builds(lab: &Lab, image: &str) -> Result<(u64, u64)> {
         fs::remove_dir_all(&target).with_context(|| format!("removing {}", target.display()))?;
     }
     let clean = build(image, &target)?;
-    let main = lab.workspace().join("images").join(image).join("src/main.rs");
+    let package = image.split('+').next().unwrap_or_default();
+    let main = lab.workspace().join("images").join(package).join("src/main.rs");
     let touched = File::options().append(true).open(&main).and_then(|f| f.set_modified(SystemTime::now()));
     touched.with_context(|| format!("touching {}", main.display()))?;
     let incremental = build(image, &target)?;

@@ -63,13 +63,14 @@ impl<P: Platform> Devices<P> {
         let store = self.connected(out).await?;
         let ids = Bus::new(store).ids("vbd").await?;
         if ids.is_empty() {
-            out.say(&|w| w.write_str("There are no disks.\n")).await;
+            out.say(&|w| w.write_str("There are no disks.\n"));
         }
         for id in ids {
             let disk = self.use_disk(store, id);
             // If it is dead, its rows say so.
             let _ = self.ready(&disk, out).await;
-            out.say(&|w| disk_rows(&mut Table::new(w, out.ink), &disk)).await;
+            out.say(&|w| disk_rows(&mut Table::new(w, out.ink), &disk));
+            out.room().await;
         }
         Ok(())
     }
@@ -86,8 +87,7 @@ impl<P: Platform> Devices<P> {
                     w,
                     "  {size:>7} {order:8} depth {depth:2}: {ops} reads in {ms} ms, {per_second}/s, {rate}/s"
                 )
-            })
-            .await;
+            });
         }
         Ok(())
     }
@@ -131,13 +131,14 @@ async fn read<P: Platform>(disk: &Disk<P>, sectors: Range<u64>, out: &Out) -> Re
         let first = at * SECTOR as u64;
         for (row, bytes) in (first + from as u64..).step_by(WIDTH).zip(buffer[from..to].chunks(WIDTH)) {
             if let Some(row) = dump.row(row, bytes) {
-                out.say(&|w| row.show(w)).await;
+                out.say(&|w| row.show(w));
+                out.room().await;
             }
         }
         at = end;
     }
     let end = sectors.end * SECTOR as u64;
-    out.say(&|w| writeln!(w, "{end:08x}")).await;
+    out.say(&|w| writeln!(w, "{end:08x}"));
     Ok(())
 }
 
@@ -152,7 +153,7 @@ async fn write<P: Platform>(disk: &Disk<P>, sector: u64, text: &str, out: &Out) 
     disk.write(sector, buffer).await.map_err(|Failed { error, .. }| failed(disk, error))?;
     disk.flush().await.map_err(|error| failed(disk, error))?;
     let name = Name(disk.id());
-    out.say(&|w| writeln!(w, "{bytes} bytes written to {name} at sector {sector}, and flushed")).await;
+    out.say(&|w| writeln!(w, "{bytes} bytes written to {name} at sector {sector}, and flushed"));
     Ok(())
 }
 

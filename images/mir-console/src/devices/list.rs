@@ -13,7 +13,7 @@ impl<P: Platform> Devices<P> {
         let store = self.connected(out).await?;
         let devices = Bus::new(store).devices().await?;
         if devices.is_empty() {
-            out.say(&|w| w.write_str("There are no devices.\n")).await;
+            out.say(&|w| w.write_str("There are no devices.\n"));
         }
         for device in &devices {
             let disk = match &*device.kind {
@@ -27,8 +27,8 @@ impl<P: Platform> Devices<P> {
                     Some(disk) => disk_rows_below(t, "", disk),
                     None => Ok(()),
                 }
-            })
-            .await;
+            });
+            out.room().await;
         }
         Ok(())
     }

@@ -87,7 +87,7 @@ impl<P: Platform> Devices<P> {
         };
         let state = store.state();
         if matches!(state, State::Late | State::Connecting) {
-            out.say(&|w| writeln!(w, "Xenstore: {state}; Ctrl-C gives up")).await;
+            out.say(&|w| writeln!(w, "Xenstore: {state}; Ctrl-C gives up"));
         }
         store.connected().await?;
         Ok(store)
@@ -119,7 +119,7 @@ impl<P: Platform> Devices<P> {
     async fn ready(&self, disk: &Disk<P>, out: &Out) -> Result<(), Trouble> {
         let name = Name(disk.id());
         if disk.link() == Link::Paused && self.rt.timeout(PATIENCE, disk.ready()).await.is_err() {
-            out.say(&|w| writeln!(w, "waiting for the backend of {name}; Ctrl-C gives up")).await;
+            out.say(&|w| writeln!(w, "waiting for the backend of {name}; Ctrl-C gives up"));
         }
         disk.ready().await.map_err(|error| Trouble::Disk(name, error))
     }

@@ -24,10 +24,14 @@ impl Out {
         Self { ink, text: RefCell::new(String::new()), taken: Signal::new() }
     }
 
-    /// Says what `text` writes.
-    pub async fn say(&self, text: &dyn Fn(&mut dyn Write) -> fmt::Result) {
+    /// Says what `text` writes. Whoever says more than a few lines waits for [`room`](Self::room) between them.
+    pub fn say(&self, text: &dyn Fn(&mut dyn Write) -> fmt::Result) {
         // A string takes everything.
         let _ = text(&mut *self.text.borrow_mut());
+    }
+
+    /// Waits until most of what was said has been taken.
+    pub async fn room(&self) {
         self.taken.until(|| (self.text.borrow().len() < ENOUGH).then_some(())).await;
     }
 

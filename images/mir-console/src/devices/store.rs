@@ -23,7 +23,7 @@ impl<P: Platform> Devices<P> {
             "ls" => ls(store, rest, out).await,
             "read" => {
                 let value = store.read(rest).await?;
-                out.say(&|w| writeln!(w, "{}", Quoted(&value))).await;
+                out.say(&|w| writeln!(w, "{}", Quoted(&value)));
                 Ok(())
             }
             "write" => {
@@ -58,8 +58,8 @@ async fn ls<P: Platform>(store: &Xenstore<P>, path: &str, out: &Out) -> Result<(
                 Ok(None) => w.write_str(" is gone\n"),
                 Err(error) => writeln!(w, ": {error}"),
             }
-        })
-        .await;
+        });
+        out.room().await;
     }
     Ok(())
 }
@@ -67,12 +67,12 @@ async fn ls<P: Platform>(store: &Xenstore<P>, path: &str, out: &Out) -> Result<(
 /// Tells what happens at a node and below it, until that cannot be had any more.
 async fn watch<P: Platform>(store: &Xenstore<P>, path: &str, out: &Out) -> Result<Infallible, Trouble> {
     let mut watch = store.watch(path)?;
-    out.say(&|w| w.write_str("Any key ends this.\n")).await;
+    out.say(&|w| w.write_str("Any key ends this.\n"));
     loop {
         let changed = match watch.next().await? {
             Event::Changed(changed) => changed,
             Event::Everything => {
-                out.say(&|w| w.write_str("more than was kept:\n")).await;
+                out.say(&|w| w.write_str("more than was kept:\n"));
                 path.into()
             }
         };
@@ -86,7 +86,7 @@ async fn watch<P: Platform>(store: &Xenstore<P>, path: &str, out: &Out) -> Resul
                 Some(Ok(None)) => w.write_str(" is gone\n"),
                 Some(Err(error)) => writeln!(w, ": {error}"),
             }
-        })
-        .await;
+        });
+        out.room().await;
     }
 }
