@@ -80,7 +80,8 @@ impl<P: Platform> Devices<P> {
             let job = Job { write: false, random, block, total: block as u64 * ops, depth };
             let ns = measure(&self.rt, disk, job).await.map_err(|error| failed(disk, error))?.max(1);
             let per_second = ops * NS_PER_S / ns;
-            let (order, size) = (if random { "random" } else { "in order" }, Bytes(block as u64));
+            let (order, size) =
+                (if random { "random" } else { "in order" }, format!("{}", Bytes(block as u64)));
             let (ms, rate) = (ns / 1_000_000, Bytes(per_second.saturating_mul(block as u64)));
             out.say(&|w| {
                 writeln!(

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test uses its part")]
 
 pub(crate) mod guest;
+pub(crate) mod session;
 
 use mir_console::width;
 
