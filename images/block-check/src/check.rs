@@ -1,185 +1,180 @@
 //! The work.
 
+use crate::job::{Deed, Job};
+use crate::news::News;
 use crate::options::{Mode, Options};
+use crate::orders::Orders;
 use alloc::format;
 use alloc::rc::Rc;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::cell::{Cell, RefCell};
+use core::future::{Future, poll_fn};
+use core::pin::pin;
+use core::task::Poll;
+use core::time::Duration;
 use embedded_io_async::{Read, Write};
 use fata_block::{Disk, Link, Name};
-use fata_disk::{BlockDevice, Buffer, Error, SECTOR};
-use fata_kit::{Crc32, Gone, Terminal, pattern};
+use fata_disk::BlockDevice;
+use fata_kit::{Gone, Terminal};
 use fata_rt::Rt;
-use xen_hyp::{Platform, Xen};
+use fata_xenstore::Xenstore;
+use xen_hyp::{Platform, Reason, Xen};
 
-/// Checks the disk that the command line names, and says `SUCCESS` or `FAILURE` and why.
+/// After so long the console says that a disk is waited for.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Checks the disks that the command line names, and says `SUCCESS` or `FAILURE` and why. Gives how this domain is to
+/// end, which the toolstack may order at any time.
 pub async fn app<P: Platform, C: Read + Write>(
     rt: Rt,
     xen: Rc<Xen<P>>,
     console: C,
     cmdline: &str,
-) -> Result<(), Gone> {
+) -> Result<Reason, Gone> {
     let mut terminal = Terminal::new(console);
-    let result = run(&rt, &xen, &mut terminal, cmdline).await?;
-    match result {
-        Ok(()) => terminal.say("SUCCESS\n").await,
-        Err(reason) => terminal.print(&|out| writeln!(out, "FAILURE: {reason}")).await,
+    let (options, store) = match begin(&rt, &xen, cmdline) {
+        Ok(both) => both,
+        Err(reason) => return verdict(&mut terminal, Err(reason)).await,
+    };
+    let orders = Orders::hear(&rt, &store);
+    let checked = {
+        let mut check = Check { rt: &rt, options: &options, terminal: &mut terminal };
+        first(check.run(&xen, &store), orders.end()).await
+    };
+    match checked {
+        First::One(result) => {
+            let result = result?;
+            verdict(&mut terminal, result).await
+        }
+        First::Other(reason) => {
+            terminal.say("\ntold to end\n").await?;
+            Ok(reason)
+        }
     }
 }
 
-async fn run<P: Platform, C: Read + Write>(
-    rt: &Rt,
-    xen: &Rc<Xen<P>>,
+fn begin<P: Platform>(rt: &Rt, xen: &Rc<Xen<P>>, cmdline: &str) -> Result<(Options, Xenstore<P>), String> {
+    let options =
+        Options::parse(cmdline).map_err(|word| format!("the command line makes no sense at {word:?}"))?;
+    let store = fata_devices::store(rt, xen).map_err(|error| error.to_string())?;
+    Ok((options, store.ok_or("this domain has no Xenstore")?))
+}
+
+async fn verdict<C: Read + Write>(
     terminal: &mut Terminal<C>,
-    cmdline: &str,
-) -> Result<Result<(), String>, Gone> {
-    let options = match Options::parse(cmdline) {
-        Ok(options) => options,
-        Err(word) => return Ok(Err(format!("the command line makes no sense at {word:?}"))),
-    };
-    let store = match fata_devices::store(rt, xen) {
-        Ok(Some(store)) => store,
-        Ok(None) => return Ok(Err("this domain has no Xenstore".into())),
-        Err(error) => return Ok(Err(format!("{error}"))),
-    };
-    let disk = fata_devices::disk(rt, xen, &store, options.disk, options.block);
-    let name = Name(options.disk);
-    if disk.link() == Link::Paused
-        && rt.timeout(core::time::Duration::from_secs(2), disk.ready()).await.is_err()
-    {
-        terminal.print(&|out| writeln!(out, "waiting for {name}")).await?;
+    result: Result<(), String>,
+) -> Result<Reason, Gone> {
+    match result {
+        Ok(()) => terminal.say("SUCCESS\n").await?,
+        Err(reason) => terminal.print(&|out| writeln!(out, "FAILURE: {reason}")).await?,
     }
-    if let Err(error) = disk.ready().await {
-        return Ok(Err(format!("{name}: {error}")));
+    Ok(Reason::Poweroff)
+}
+
+struct Check<'a, C> {
+    rt: &'a Rt,
+    options: &'a Options,
+    terminal: &'a mut Terminal<C>,
+}
+
+impl<C: Read + Write> Check<'_, C> {
+    async fn run<P: Platform>(
+        &mut self,
+        xen: &Rc<Xen<P>>,
+        store: &Xenstore<P>,
+    ) -> Result<Result<(), String>, Gone> {
+        let disk = |&id: &u32| fata_devices::disk(self.rt, xen, store, id, self.options.block);
+        let disks: Vec<_> = self.options.disks.iter().map(disk).collect();
+        for disk in &disks {
+            let name = Name(disk.id());
+            if disk.link() == Link::Paused && self.rt.timeout(PATIENCE, disk.ready()).await.is_err() {
+                self.terminal.print(&|out| writeln!(out, "waiting for {name}")).await?;
+            }
+            if let Err(error) = disk.ready().await {
+                return Ok(Err(format!("{name}: {error}")));
+            }
+        }
+        let news = News::watch(self.rt, &disks);
+        let deeds = match self.options.mode {
+            Mode::Both => &[Deed::Write, Deed::Verify][..],
+            Mode::Write => &[Deed::Write],
+            Mode::Verify => &[Deed::Verify],
+            Mode::Read => &[Deed::Read],
+            Mode::Zero => &[Deed::Zero],
+            Mode::Discard => &[Deed::Discard { secure: false }],
+            Mode::Erase => &[Deed::Discard { secure: true }],
+        };
+        let mut round = 0;
+        while round < self.options.rounds || self.options.rounds == 0 {
+            let bytes: Vec<_> = disks.iter().map(|disk| self.bytes(disk)).collect();
+            for &deed in deeds {
+                let seed = self.options.seed.wrapping_add(round);
+                let job = |(disk, &bytes): (&Disk<P>, &u64)| {
+                    Rc::new(Job::new(disk.clone(), deed, seed, bytes, self.options))
+                };
+                let jobs: Vec<_> = disks.iter().zip(&bytes).map(job).collect();
+                if let Err(reason) = self.jobs(&jobs, &news).await? {
+                    return Ok(Err(reason));
+                }
+            }
+            round += 1;
+        }
+        Ok(Ok(()))
     }
-    let geometry = disk.geometry();
-    terminal
-        .print(&|out| {
-            writeln!(
-                out,
-                "{name}: {} sectors of 512 bytes, logical {}, physical {}{}",
-                geometry.sectors,
-                geometry.logical_bytes,
-                geometry.physical_bytes,
-                if geometry.read_only { ", read-only" } else { "" }
-            )
-        })
-        .await?;
-    let all = geometry.sectors * SECTOR as u64;
-    let unit = u64::from(geometry.logical_bytes);
-    let bytes = if options.bytes == 0 { all } else { options.bytes.min(all) } / unit * unit;
-    for round in 0..options.rounds {
-        let seed = options.seed + round;
-        for (write, verify) in match options.mode {
-            Mode::Both => &[(true, false), (false, true)][..],
-            Mode::Write => &[(true, false)],
-            Mode::Verify => &[(false, true)],
-            Mode::Read => &[(false, false)],
-        } {
-            let job = Rc::new(Job::new(disk.clone(), seed, bytes, &options, *write, *verify));
-            let tasks: Vec<_> = (0..options.depth).map(|_| rt.spawn(Job::work(job.clone()))).collect();
+
+    /// How much of a disk is worked on, as it is now.
+    fn bytes<P: Platform>(&self, disk: &Disk<P>) -> u64 {
+        let geometry = disk.geometry();
+        let unit = u64::from(geometry.logical_bytes);
+        let all = geometry.sectors * 512;
+        let wanted = if self.options.bytes == 0 { all } else { self.options.bytes.min(all) };
+        wanted / unit * unit
+    }
+
+    /// Does one thing with all disks, and tells what happens meanwhile.
+    async fn jobs<P: Platform>(
+        &mut self,
+        jobs: &[Rc<Job<P>>],
+        news: &News<P>,
+    ) -> Result<Result<(), String>, Gone> {
+        let task = |job: &Rc<Job<P>>| {
+            let job = job.clone();
+            self.rt.spawn(async move { job.work().await })
+        };
+        let tasks: Vec<_> = (0..self.options.depth).flat_map(|_| jobs.iter()).map(task).collect();
+        let mut done = pin!(async {
             for task in tasks {
                 let _ = task.await;
             }
-            if *write && let Err(error) = disk.flush().await {
-                job.fail(format!("flush: {error}"));
-            }
-            if let Some(reason) = job.failure.take() {
-                return Ok(Err(reason));
-            }
-            let (verb, crc, totals) = (if *write { "wrote" } else { "read" }, job.crc(), disk.totals());
-            terminal
-                .print(&|out| {
-                    writeln!(
-                        out,
-                        "{verb} {bytes} bytes, seed {seed}, crc32 {crc:08x}, connects {}, resent {}",
-                        totals.connects, totals.resent
-                    )
-                })
-                .await?;
+        });
+        // News first, so that a disk is told of before what was done with it.
+        while let First::One(text) = first(news.next(), done.as_mut()).await {
+            self.terminal.print(&|out| writeln!(out, "{text}")).await?;
         }
+        for job in jobs {
+            if let Some(reason) = job.failure() {
+                return Ok(Err(format!("{}: {reason}", Name(job.disk.id()))));
+            }
+        }
+        for job in jobs {
+            let (name, text) = (Name(job.disk.id()), job.summary());
+            self.terminal.print(&|out| writeln!(out, "{name}: {text}")).await?;
+        }
+        Ok(Ok(()))
     }
-    Ok(Ok(()))
 }
 
-/// Chunks to be written or read, by any number of tasks.
-struct Job<P: Platform> {
-    disk: Disk<P>,
-    seed: u64,
-    bytes: u64,
-    chunk: usize,
-    write: bool,
-    verify: bool,
-    next: Cell<u64>,
-    /// The checksum of each chunk, so that they may end in any order.
-    crcs: RefCell<Vec<u32>>,
-    failure: Cell<Option<String>>,
+/// What came first.
+enum First<A, B> {
+    One(A),
+    Other(B),
 }
 
-impl<P: Platform> Job<P> {
-    fn new(disk: Disk<P>, seed: u64, bytes: u64, options: &Options, write: bool, verify: bool) -> Self {
-        let chunks = bytes.div_ceil(options.chunk as u64) as usize;
-        Self {
-            disk,
-            seed,
-            bytes,
-            chunk: options.chunk,
-            write,
-            verify,
-            next: Cell::new(0),
-            crcs: RefCell::new(alloc::vec![0; chunks]),
-            failure: Cell::new(None),
-        }
-    }
-
-    fn fail(&self, reason: String) {
-        let first = self.failure.take().unwrap_or(reason);
-        self.failure.set(Some(first));
-        self.next.set(self.bytes);
-    }
-
-    async fn work(job: Rc<Self>) {
-        while job.next.get() < job.bytes {
-            let offset = job.next.get();
-            let bytes = (job.bytes - offset).min(job.chunk as u64) as usize;
-            job.next.set(offset + bytes as u64);
-            if let Err(reason) = job.one(offset, bytes).await {
-                job.fail(reason);
-            }
-        }
-    }
-
-    async fn one(&self, offset: u64, bytes: usize) -> Result<(), String> {
-        let mut buffer = Buffer::new(bytes).ok_or("no memory")?;
-        let sector = offset / SECTOR as u64;
-        let failed = |error: Error| format!("{error} at byte {offset}");
-        if self.write {
-            pattern::fill(self.seed, offset, &mut buffer);
-            self.sum(offset, &buffer);
-            self.disk.write(sector, buffer).await.map_err(|failure| failed(failure.error))?;
-        } else {
-            let buffer = self.disk.read(sector, buffer).await.map_err(|failure| failed(failure.error))?;
-            self.sum(offset, &buffer);
-            if self.verify
-                && let Some(at) = pattern::difference(self.seed, offset, &buffer)
-            {
-                return Err(format!("byte {at} is not what was written"));
-            }
-        }
-        Ok(())
-    }
-
-    fn sum(&self, offset: u64, bytes: &[u8]) {
-        let mut crc = Crc32::default();
-        crc.update(bytes);
-        self.crcs.borrow_mut()[(offset / self.chunk as u64) as usize] = crc.value();
-    }
-
-    /// The checksum of the chunks' checksums, in their order.
-    fn crc(&self) -> u32 {
-        let mut crc = Crc32::default();
-        self.crcs.borrow().iter().for_each(|chunk| crc.update(&chunk.to_le_bytes()));
-        crc.value()
-    }
+async fn first<A, B>(one: impl Future<Output = A>, other: impl Future<Output = B>) -> First<A, B> {
+    let (mut one, mut other) = (pin!(one), pin!(other));
+    poll_fn(|cx| match one.as_mut().poll(cx) {
+        Poll::Ready(value) => Poll::Ready(First::One(value)),
+        Poll::Pending => other.as_mut().poll(cx).map(First::Other),
+    })
+    .await
 }

@@ -12,10 +12,10 @@ fn main(boot: board::Boot) -> ! {
     let parts = board::discover(boot);
     let xen = Xen::new(board::cpu(&parts));
     let console = board::console(&xen, &parts);
-    // A console that is gone is nobody to tell.
-    let _ = rt::run(&xen, async |rt| {
+    let reason = rt::run(&xen, async |rt| {
         board::attend(&rt, &console);
         block_check::app(rt, xen.clone(), &*console, parts.info.cmdline).await
     });
-    board::shutdown(&xen, &console, Reason::Poweroff)
+    // A console that is gone is nobody to tell.
+    board::shutdown(&xen, &console, reason.unwrap_or(Reason::Poweroff))
 }

@@ -1,9 +1,10 @@
 //! What the command line asks for.
 
+use alloc::vec::Vec;
 use fata_block::number;
 use fata_kit::words;
 
-/// What to do with the disk.
+/// What to do with each disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// Write, then verify.
@@ -14,25 +15,33 @@ pub enum Mode {
     Verify,
     /// Only read, and say the checksum.
     Read,
+    /// Have it zeroed.
+    Zero,
+    /// Say that its contents are no longer needed.
+    Discard,
+    /// The same, and that nobody may be able to read them.
+    Erase,
 }
 
 /// Options of the command line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// `disk=xvda`, or its number.
-    pub disk: u32,
-    /// `mode=both|write|verify|read`.
+    /// `disk=xvda`, or its number; several with commas are worked on at the same time.
+    pub disks: Vec<u32>,
+    /// `mode=both|write|verify|read|zero|discard|erase`.
     pub mode: Mode,
     /// `seed=N`, of the pattern; round by round one more.
     pub seed: u64,
-    /// `bytes=N`: how much of the disk, from its start; all of it if 0.
+    /// `bytes=N`: how much of a disk, from its start; all of it if 0.
     pub bytes: u64,
     /// `chunk=N`: bytes in one request.
     pub chunk: usize,
-    /// `depth=N`: requests at the same time.
+    /// `depth=N`: requests to a disk at the same time.
     pub depth: usize,
-    /// `rounds=N`: times that all of it is done.
+    /// `rounds=N`: times that all of it is done; if 0, until the toolstack tells this domain to end.
     pub rounds: u64,
+    /// `barrier=N`: a barrier after so many chunks written; none if 0.
+    pub barrier: u64,
     /// `persistent=0|1`, `order=N`, `queues=N`, `segments=N`: what to agree on with the backend.
     pub block: fata_block::Options,
 }
@@ -41,13 +50,14 @@ impl Options {
     /// Reads a command line. The error is the word that makes no sense.
     pub fn parse(cmdline: &str) -> Result<Self, &str> {
         let mut options = Self {
-            disk: 51712,
+            disks: alloc::vec![51712],
             mode: Mode::Both,
             seed: 1,
             bytes: 0,
             chunk: 128 << 10,
             depth: 8,
             rounds: 1,
+            barrier: 0,
             block: fata_block::Options::default(),
         };
         for (name, value) in words(cmdline) {
@@ -58,13 +68,16 @@ impl Options {
 
     fn word(&mut self, name: &str, value: &str) -> Option<()> {
         match name {
-            "disk" => self.disk = number(value)?,
+            "disk" => self.disks = value.split(',').map(number).collect::<Option<_>>()?,
             "mode" => {
                 self.mode = match value {
                     "both" => Mode::Both,
                     "write" => Mode::Write,
                     "verify" => Mode::Verify,
                     "read" => Mode::Read,
+                    "zero" => Mode::Zero,
+                    "discard" => Mode::Discard,
+                    "erase" => Mode::Erase,
                     _ => return None,
                 }
             }
@@ -75,6 +88,7 @@ impl Options {
             }
             "depth" => self.depth = value.parse().ok().filter(|n| (1..=1024).contains(n))?,
             "rounds" => self.rounds = value.parse().ok()?,
+            "barrier" => self.barrier = value.parse().ok()?,
             _ => return self.block.word(name, value),
         }
         Some(())
@@ -88,11 +102,11 @@ mod tests {
     #[test]
     fn words_are_understood_or_named() {
         let options =
-            Options::parse("disk=xvdb seed=7 chunk=4096 persistent=0 queues=2 mode=verify").unwrap();
-        assert_eq!((options.disk, options.seed, options.chunk), (51728, 7, 4096));
+            Options::parse("disk=xvdb,xvdc seed=7 chunk=4096 persistent=0 queues=2 mode=verify").unwrap();
+        assert_eq!((&options.disks[..], options.seed, options.chunk), (&[51728, 51744][..], 7, 4096));
         assert_eq!((options.block.persistent, options.block.queues, options.mode), (false, 2, Mode::Verify));
         assert_eq!(Options::parse("chunk=100"), Err("100"));
-        assert_eq!(Options::parse("disk=sda"), Err("sda"));
+        assert_eq!(Options::parse("disk=xvda,sda"), Err("xvda,sda"));
         assert_eq!(Options::parse("seed=1 nonsense"), Err("nonsense"));
     }
 }

@@ -1,0 +1,48 @@
+//! What the toolstack orders this domain to do.
+
+use alloc::rc::Rc;
+use core::cell::Cell;
+use fata_rt::Rt;
+use fata_xenbus::{Control, Error, Order};
+use fata_xenstore::Xenstore;
+use xen_hyp::{Platform, Reason, Signal};
+
+/// The order to end, if it has come.
+#[derive(Default)]
+pub(crate) struct Orders {
+    end: Cell<Option<Reason>>,
+    came: Signal,
+}
+
+impl Orders {
+    /// Listens from now on.
+    pub(crate) fn hear<P: Platform>(rt: &Rt, store: &Xenstore<P>) -> Rc<Self> {
+        let orders = Rc::new(Self::default());
+        let (heard, store) = (orders.clone(), store.clone());
+        drop(rt.spawn(async move {
+            if let Err(error) = heard.listen(&store).await {
+                fata_log::error!("the toolstack's orders cannot be heard: {}", error);
+            }
+        }));
+        orders
+    }
+
+    async fn listen<P: Platform>(&self, store: &Xenstore<P>) -> Result<(), Error> {
+        let mut control = Control::open(store).await?;
+        loop {
+            let end = match control.next().await? {
+                Order::Poweroff | Order::Halt => Reason::Poweroff,
+                Order::Reboot => Reason::Reboot,
+                Order::Crash => Reason::Crash,
+                Order::Suspend | Order::Sysrq(_) => continue,
+            };
+            self.end.set(Some(end));
+            self.came.fire();
+        }
+    }
+
+    /// Waits until this domain is to end, and says how.
+    pub(crate) async fn end(&self) -> Reason {
+        self.came.until(|| self.end.get()).await
+    }
+}
