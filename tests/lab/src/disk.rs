@@ -13,6 +13,8 @@ const DIR: &str = "/disks";
 const LOSETUP: &str = "/sbin/losetup";
 /// Where Linux lets go of backends, and takes them up again.
 const DRIVER: &str = "/sys/bus/xen-backend/drivers/vbd";
+/// What its backends are like.
+const DEVICES: &str = "/sys/bus/xen-backend/devices";
 /// Writing or summing up hundreds of MiB.
 const DISK_TIMEOUT: Duration = Duration::from_secs(120);
 /// xl gives a guest ten seconds to let go of a disk.
@@ -182,10 +184,42 @@ impl Dom0 {
 
     /// The disk's bytes `from..from + count`; some 15 MiB come over in a second.
     pub fn read_disk(&self, disk: &Disk, from: u64, count: usize) -> Result<Vec<u8>> {
-        let script = format!("tail -c +{} {} | head -c {count}", from + 1, disk.file);
+        // busybox's tail would read all that comes before.
+        let script = format!(
+            "dd if={} bs=65536 iflag=skip_bytes,count_bytes,fullblock skip={from} count={count} 2>/dev/null",
+            disk.file
+        );
         let output = self.run(&script, DISK_TIMEOUT)?;
         ensure!(output.code == 0 && output.bytes.len() == count, "dom0 reads {} bytes", output.bytes.len());
         Ok(output.bytes)
+    }
+
+    /// What the file takes of dom0's memory, in bytes.
+    pub fn disk_usage(&self, disk: &Disk) -> Result<u64> {
+        let blocks = self.sh(&format!("stat -c %b {}", disk.file))?;
+        Ok(blocks.trim().parse::<u64>().context("dom0's stat gives no number")? * 512)
+    }
+
+    /// One of the numbers that the backend counts from when it connects: requests to read (`rd_req`), write, flush
+    /// (`f_req`), discard (`ds_req`), sectors (`wr_sect`).
+    pub fn backend_statistic(&self, vbd: Vbd, name: &str) -> Result<u64> {
+        let number = self.sh(&format!("cat {DEVICES}/{}/statistics/{name}", vbd.on_bus()))?;
+        number.trim().parse().with_context(|| format!("{name} is {number:?}"))
+    }
+
+    /// Waits until the backend has been asked to read or write so many times since it connected.
+    pub fn wait_for_requests(&self, vbd: Vbd, count: u64, timeout: Duration) -> Result<()> {
+        let number = |name: &str| format!("$(cat $d/{name} 2>/dev/null || echo 0)");
+        let sum = format!("$(({} + {}))", number("rd_req"), number("wr_req"));
+        let script = format!(
+            "d={DEVICES}/{}/statistics; n={}\nuntil [ {sum} -ge {count} ]; do\n\
+             n=$((n - 1)); [ $n -gt 0 ] || {{ echo {sum}; exit 1; }}; usleep 10000\ndone",
+            vbd.on_bus(),
+            timeout.as_millis() / 10 + 1,
+        );
+        let output = self.run(&script, timeout * 4 + DISK_TIMEOUT)?;
+        ensure!(output.code == 0, "the backend had only {} requests", output.text().trim());
+        Ok(())
     }
 
     /// `xl block-attach`: gives a running guest a disk ([`Disk::spec`]).

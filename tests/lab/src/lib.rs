@@ -6,6 +6,7 @@ mod backtrace;
 mod bare;
 mod bench;
 mod cases;
+mod checker;
 mod console;
 mod control;
 mod cpio;

@@ -20,8 +20,15 @@ impl Random {
         Self(seed)
     }
 
+    /// The same after so many numbers.
+    pub(crate) fn at(seed: u64, index: u64) -> Self {
+        Self(seed.wrapping_add(index.wrapping_mul(Self::STEP)))
+    }
+
+    const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+
     pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.0 = self.0.wrapping_add(Self::STEP);
         let z = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ z >> 31

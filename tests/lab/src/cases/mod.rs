@@ -4,6 +4,7 @@
 //! and a folder of its own, `target/lab/runs/tests/NAME`, with QEMU's command line and all that was said.
 
 mod bare;
+mod block;
 mod clock;
 mod console;
 mod crash;
@@ -52,6 +53,7 @@ pub fn all() -> Vec<Case> {
     trees::add(&mut cases);
     clock::add(&mut cases);
     disks::add(&mut cases);
+    block::add(&mut cases);
     idle::add(&mut cases);
     bare::add(&mut cases);
     cases
