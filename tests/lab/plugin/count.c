@@ -11,6 +11,7 @@
  *   run=NAME:ADDRESS       an event when a domain first comes here ...
  *   store=NAME:START:END   ... or when the code at `entry` first writes here; virtual addresses
  *   lines=START:END        an event when the code at `entry` writes a line feed here; virtual addresses
+ *   profile=FILE           where profiles go
  *
  * An event: WHAT DETAIL VMID OWN XEN WAITS ALL, where OWN and XEN are the instructions of this domain since its
  * start, WAITS how often it has executed WFI and ALL the instructions of the machine.
@@ -23,6 +24,11 @@
  *   mark N           its user space called kill(7000000 + N, 0): a shell can do so without any tool of ours
  *   line N           its Nth line feed
  *   account -        the state of each domain, after each mark and each line
+ *
+ * A profile: after each line feed, "line N", and then what the domain that started last did since the one before:
+ *   block ADDRESS INSNS COUNT   how often a block of instructions was executed: at `entry`, or Xen's meanwhile
+ *   trap VECTOR ESR X16 COUNT   how often Xen was entered, where in its table of vectors, and why: the syndrome with
+ *                               what differs from trap to trap left out, and the number if it was a hypercall
  *
  * Who is charged: Xen's instructions go to the domain whose VMID is in VTTBR_EL2, from the write on that put it there.
  * The interface is QEMU's include/qemu/qemu-plugin.h; what is used of it is declared here. */
@@ -93,7 +99,7 @@ static bool is_vttbr_write(uint32_t w) { return (w & 0xffffffe0) == 0xd51c2100; 
 
 enum { XEN_CALL = 0xea1 };                                    /* xen/include/public/arch-arm.h */
 enum { SYS_WRITE = 64, SYS_KILL = 129, MARK_BASE = 7000000 }; /* Linux asm-generic/unistd.h */
-enum { DOMAINS = 256, WATCHES = 8, HYPERCALLS = 64, LOGGED_WAITS = 10000 };
+enum { DOMAINS = 256, WATCHES = 8, HYPERCALLS = 64, LOGGED_WAITS = 10000, BLOCKS = 1 << 16, TRAPS = 64 };
 
 /* What is known of a domain. The index is its VMID; 0 is Xen before its first domain. */
 static struct account {
@@ -112,20 +118,30 @@ static uint64_t lines_start, lines_end;
 static uint64_t xen_start = 0x0a0000000000, xen_end = 0x0b0000000000;
 static uint64_t entry = 0x40000000, entry_end = 0x44000000, uart = 0x9000000;
 
-static FILE *out;
+static FILE *out, *profile;
+static unsigned profiled;    /* the domain that started last */
+static unsigned in_vttbr;    /* the one whose VMID is in VTTBR_EL2, as far as writes to it were seen */
+static struct profiled_block { uint64_t start, insns, count; } blocks[BLOCKS];
+static struct trap { uint64_t vector, esr, x16, count; } traps[TRAPS];
 static score_u64 executed, in_xen;
-enum { X0, X1, X8, X16, VTTBR, N_REGISTERS };
-static const char *const register_names[N_REGISTERS] = { "x0", "x1", "x8", "x16", "VTTBR_EL2" };
-static void *registers[N_REGISTERS];
+enum { X0, X1, X8, X16, VTTBR, ESR, N_REGISTERS };
+static const char *const register_names[N_REGISTERS] = { "x0", "x1", "x8", "x16", "VTTBR_EL2", "ESR_EL2" };
+enum { GENERAL = 31 };
+static void *registers[N_REGISTERS], *general[GENERAL];
 static glib_bytes *buffer;
 
-static uint64_t read_register(int which)
+static uint64_t read_value(void *handle)
 {
     uint64_t value = 0;
     g_byte_array_set_size(buffer, 0);
-    qemu_plugin_read_register(registers[which], buffer);
+    qemu_plugin_read_register(handle, buffer);
     memcpy(&value, buffer->data, buffer->len < sizeof value ? buffer->len : sizeof value);
     return value;
+}
+
+static uint64_t read_register(int which)
+{
+    return read_value(registers[which]);
 }
 
 static void settle(unsigned cpu)
@@ -163,11 +179,72 @@ static void report_accounts(void)
             report("account", "-", domain);
 }
 
+/* --- Profiles --- */
+
+/* Arm ARM D24.2.40: what is kept of a syndrome is its class, of an HVC its number, of a system register which one. */
+enum { CLASS_HVC = 0x16, CLASS_REGISTER = 0x18 };
+
+static void count_trap(uint64_t vector)
+{
+    uint64_t esr = read_register(ESR), class = esr >> 26 & 0x3f, x16 = 0;
+    bool is_exception = (vector & 0x780) == 0x400;            /* a synchronous one, from a lower level in AArch64 */
+    esr = !is_exception ? 0 : class == CLASS_HVC ? esr & 0xfc00ffff
+        : class == CLASS_REGISTER ? esr & 0xfc3ffc1f : esr & 0xfc000000;
+    if (is_exception && class == CLASS_HVC)
+        x16 = read_register(X16);
+    for (struct trap *t = traps; t < traps + TRAPS; t++) {
+        if (!t->count)
+            *t = (struct trap) { vector & 0x7ff, esr, x16, 0 };
+        if (t->vector == (vector & 0x7ff) && t->esr == esr && t->x16 == x16) {
+            t->count++;
+            return;
+        }
+    }
+}
+
+static void on_profiled_block(unsigned cpu, void *data)
+{
+    if (in_vttbr == profiled)
+        ((struct profiled_block *)data)->count++;
+}
+
+/* The block's place in the table; NULL if it is full. */
+static struct profiled_block *profiled_block(uint64_t start, uint64_t insns)
+{
+    for (unsigned i = 0; i < BLOCKS; i++) {
+        struct profiled_block *b = &blocks[(start / 4 + insns * 8191 + i) % BLOCKS];
+        if (!b->insns)
+            *b = (struct profiled_block) { start, insns, 0 };
+        if (b->start == start && b->insns == insns)
+            return b;
+    }
+    return NULL;
+}
+
+static void report_profile(uint64_t line)
+{
+    fprintf(profile, "line %llu\n", (unsigned long long)line);
+    for (struct profiled_block *b = blocks; b < blocks + BLOCKS; b++)
+        if (b->count) {
+            fprintf(profile, "block %llx %llu %llu\n", (unsigned long long)b->start, (unsigned long long)b->insns,
+                    (unsigned long long)b->count);
+            b->count = 0;
+        }
+    for (struct trap *t = traps; t < traps + TRAPS; t++)
+        if (t->count)
+            fprintf(profile, "trap %llx %llx %llu %llu\n", (unsigned long long)t->vector, (unsigned long long)t->esr,
+                    (unsigned long long)t->x16, (unsigned long long)t->count);
+    memset(traps, 0, sizeof traps);
+    fflush(profile);
+}
+
 /* --- While it runs --- */
 
 static void on_enter_xen(unsigned cpu, void *data)
 {
     settle(cpu);
+    if (profile && current == profiled)
+        count_trap((uintptr_t)data);
     qemu_plugin_u64_set(in_xen, cpu, 1);
 }
 
@@ -178,7 +255,7 @@ static void on_leave_xen(unsigned cpu, void *data)
         accounts[current].xen += switched - since;
         since = switched;
     }
-    current = domain;
+    current = in_vttbr = domain;
     accounts[current].used = true;
     settle(cpu);
     qemu_plugin_u64_set(in_xen, cpu, 0);
@@ -187,6 +264,8 @@ static void on_leave_xen(unsigned cpu, void *data)
 static void on_vttbr_write(unsigned cpu, void *data)
 {
     switched = qemu_plugin_u64_get(executed, cpu);
+    if (profile && (uintptr_t)data < GENERAL)
+        in_vttbr = (read_value(general[(uintptr_t)data]) >> 48) % DOMAINS;
 }
 
 static void on_domain_entry(unsigned cpu, void *data)
@@ -195,6 +274,7 @@ static void on_domain_entry(unsigned cpu, void *data)
     memset(&accounts[current], 0, sizeof accounts[current]);
     accounts[current].used = true;
     uart_is_fresh = current;
+    profiled = current;
     event(cpu, "start", "-");
 }
 
@@ -253,6 +333,8 @@ static void on_written(unsigned cpu, mem_value value)
         if ((words[i / 8] >> i % 8 * 8 & 0xff) == '\n') {
             numbered_event(cpu, "line", ++accounts[current].lines);
             report_accounts();
+            if (profile && current == profiled)
+                report_profile(accounts[current].lines);
         }
 }
 
@@ -283,7 +365,8 @@ static void on_xen_insn(struct insn *insn, uint32_t word)
     if (is_load_or_store(word))
         qemu_plugin_register_vcpu_mem_cb(insn, on_xen_store, NO_REGISTERS, WRITES, NULL);
     else if (is_vttbr_write(word))
-        qemu_plugin_register_vcpu_insn_exec_cb(insn, on_vttbr_write, NO_REGISTERS, NULL);
+        qemu_plugin_register_vcpu_insn_exec_cb(
+            insn, on_vttbr_write, profile ? READ_REGISTERS : NO_REGISTERS, (void *)(uintptr_t)(word & 31));
 }
 
 static void on_domain_insn(struct insn *insn, uint32_t word)
@@ -308,7 +391,13 @@ static void on_translate(plugin_id id, struct block *block)
     uint64_t start = qemu_plugin_tb_vaddr(block);
     bool is_xen = xen_start <= start && start < xen_end;
     qemu_plugin_register_vcpu_tb_exec_cond_cb(block, is_xen ? on_enter_xen : on_leave_xen,
-        is_xen ? NO_REGISTERS : READ_REGISTERS, WHEN_NOT_EQUAL, in_xen, is_xen, NULL);
+        is_xen && !profile ? NO_REGISTERS : READ_REGISTERS, WHEN_NOT_EQUAL, in_xen, is_xen,
+        (void *)(uintptr_t)start);
+    if (profile && (is_xen || (entry <= start && start < entry_end))) {
+        struct profiled_block *b = profiled_block(start, qemu_plugin_tb_n_insns(block));
+        if (b)
+            qemu_plugin_register_vcpu_tb_exec_cb(block, on_profiled_block, NO_REGISTERS, b);
+    }
     if (start == entry)
         qemu_plugin_register_vcpu_tb_exec_cb(block, on_domain_entry, NO_REGISTERS, NULL);
     for (size_t i = 0; i < qemu_plugin_tb_n_insns(block); i++) {
@@ -326,10 +415,14 @@ static void on_cpu_init(plugin_id id, unsigned cpu)
 {
     glib_array *array = qemu_plugin_get_registers();
     const register_descriptor *all = (const void *)array->data;
-    for (unsigned i = 0; i < array->len; i++)
+    for (unsigned i = 0; i < array->len; i++) {
         for (int r = 0; r < N_REGISTERS; r++)
             if (!strcmp(all[i].name, register_names[r]))
                 registers[r] = all[i].handle;
+        unsigned long n = strtoul(all[i].name + 1, NULL, 10);
+        if (all[i].name[0] == 'x' && all[i].name[1] && n < GENERAL)
+            general[n] = all[i].handle;
+    }
     for (int r = 0; r < N_REGISTERS; r++)
         if (!registers[r]) {
             fprintf(stderr, "count: QEMU does not show register %s\n", register_names[r]);
@@ -344,10 +437,9 @@ static bool set(char *argument)
         return false;
     *value++ = 0;
     char *colon = strchr(value, ':');
-    if (!strcmp(argument, "out")) {
-        out = fopen(value, "w");
-        return out != NULL;
-    }
+    bool is_out = !strcmp(argument, "out");
+    if (is_out || !strcmp(argument, "profile"))
+        return (*(is_out ? &out : &profile) = fopen(value, "w")) != NULL;
     if (!strcmp(argument, "entry"))
         return entry = strtoull(value, NULL, 0), entry_end = entry + 0x4000000, true;
     if (!strcmp(argument, "uart"))

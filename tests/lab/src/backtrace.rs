@@ -19,6 +19,24 @@ impl Symboliser {
         Ok(Self { loader })
     }
 
+    /// The function at an offset that the instruction there is for: the innermost of this workspace, whose paths are
+    /// relative, or if there is none, the innermost.
+    pub(crate) fn own(&self, offset: u64) -> Option<String> {
+        let mut innermost = None;
+        if let Ok(mut frames) = self.loader.find_frames(offset) {
+            while let Ok(Some(frame)) = frames.next() {
+                let name =
+                    frame.function.as_ref().and_then(|f| f.demangle().ok().map(|name| name.into_owned()));
+                let is_own = frame.location.and_then(|l| l.file).is_some_and(|file| !file.starts_with('/'));
+                if is_own && name.is_some() {
+                    return name;
+                }
+                innermost = innermost.or(name);
+            }
+        }
+        innermost.or_else(|| self.loader.find_symbol(offset).map(str::to_owned))
+    }
+
     /// The functions at an offset from the start of the image, innermost first: `name (file:line)`.
     pub fn names(&self, offset: u64) -> Vec<String> {
         let mut names = Vec::new();

@@ -46,7 +46,7 @@ mod xenlog;
 
 pub use apt::Host;
 pub use backtrace::{Annotator, Symboliser};
-pub use bench::{Counter, Counts, Event, Peer, Span, address_of_main};
+pub use bench::{Counter, Counts, Event, Peer, Profile, Span, Spent, Trap, address_of_main, xen_symbols};
 pub use cases::{Case, all as cases};
 pub use console::{Console, Transcript};
 pub use control::Output;
@@ -69,5 +69,6 @@ pub use progress::{Progress, Step};
 pub use qmp::Monitor;
 pub use runner::{Failure, Images, Outcome, build as build_images, prepare, run as run_cases};
 pub use store::state;
+pub use symbols::XenSymbols;
 pub use sysroot::Toolchain;
 pub use terminal::{Left, Terminal};

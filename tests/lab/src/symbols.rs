@@ -4,6 +4,8 @@
 //! dictionary of 256 tokens, then that dictionary. The parts follow each other, each at a multiple of 256: the
 //! tool writes `.align 8`, which on ARM is a power of two.
 
+use std::collections::BTreeMap;
+
 /// Addresses of symbols lie this close to the first one, Xen's start.
 const XEN_MAX_BYTES: u64 = 8 << 20;
 const ALIGNMENT: usize = 256;
@@ -12,8 +14,22 @@ const LEAST_SYMBOLS: usize = 512;
 
 /// The virtual address of function `name`, or nothing if the table is not as expected.
 pub(crate) fn xen_function(image: &[u8], name: &str) -> Option<u64> {
-    let table = (0..image.len()).step_by(ALIGNMENT).find_map(|at| Table::at(image, at))?;
-    table.find(name)
+    Table::of(image)?.symbols()?.find(|(_, symbol)| symbol == name.as_bytes()).map(|(address, _)| address)
+}
+
+/// The functions of a hypervisor, by their addresses.
+pub struct XenSymbols(BTreeMap<u64, String>);
+
+impl XenSymbols {
+    pub(crate) fn of(image: &[u8]) -> Option<Self> {
+        let symbols = Table::of(image)?.symbols()?;
+        Some(Self(symbols.map(|(at, name)| (at, String::from_utf8_lossy(&name).into_owned())).collect()))
+    }
+
+    /// The function that an address lies in.
+    pub(crate) fn name(&self, address: u64) -> Option<String> {
+        self.0.range(..=address).next_back().map(|(_, name)| name.clone())
+    }
 }
 
 struct Table<'a> {
@@ -23,6 +39,10 @@ struct Table<'a> {
 }
 
 impl<'a> Table<'a> {
+    fn of(image: &'a [u8]) -> Option<Self> {
+        (0..image.len()).step_by(ALIGNMENT).find_map(|at| Self::at(image, at))
+    }
+
     /// A table starts with ascending addresses and ends with their number.
     fn at(image: &'a [u8], addresses: usize) -> Option<Self> {
         let first = read_u64(image, addresses).filter(|&a| a != 0)?;
@@ -40,29 +60,27 @@ impl<'a> Table<'a> {
         (count >= LEAST_SYMBOLS && stated as usize == count).then_some(Self { image, addresses, count })
     }
 
-    fn find(&self, name: &str) -> Option<u64> {
-        let number = (self.addresses + 8 * self.count).next_multiple_of(ALIGNMENT);
+    /// Addresses and names.
+    fn symbols(&self) -> Option<impl Iterator<Item = (u64, Vec<u8>)> + use<'a>> {
+        let Self { image, addresses, count } = *self;
+        let number = (addresses + 8 * count).next_multiple_of(ALIGNMENT);
         let names = number + ALIGNMENT;
         let mut end = names;
-        for _ in 0..self.count {
-            end += 1 + usize::from(*self.image.get(end)?);
+        for _ in 0..count {
+            end += 1 + usize::from(*image.get(end)?);
         }
         let markers = end.next_multiple_of(ALIGNMENT);
-        let tokens = (markers + 4 * self.count.div_ceil(256)).next_multiple_of(ALIGNMENT);
-        let tokens: Vec<&[u8]> = self.image.get(tokens..)?.split(|&b| b == 0).take(256).collect();
+        let tokens = (markers + 4 * count.div_ceil(256)).next_multiple_of(ALIGNMENT);
+        let tokens: Vec<&[u8]> = image.get(tokens..)?.split(|&b| b == 0).take(256).collect();
 
         let mut at = names;
-        for symbol in 0..self.count {
-            let length = usize::from(self.image[at]);
-            let packed = &self.image[at + 1..at + 1 + length];
+        Some((0..count).filter_map(move |symbol| {
+            let packed = &image[at + 1..at + 1 + usize::from(image[at])];
+            at += 1 + packed.len();
             let text = packed.iter().flat_map(|&b| tokens.get(usize::from(b)).copied().unwrap_or_default());
             // The first letter is the symbol's type, as nm prints it.
-            if text.skip(1).eq(name.as_bytes()) {
-                return read_u64(self.image, self.addresses + 8 * symbol);
-            }
-            at += 1 + length;
-        }
-        None
+            Some((read_u64(image, addresses + 8 * symbol)?, text.skip(1).copied().collect()))
+        }))
     }
 }
 
@@ -111,6 +129,9 @@ mod tests {
         assert_eq!(xen_function(&image(), "domain_shutdown"), Some(0xa00_0020_0000 + 321 * 16));
         assert_eq!(xen_function(&image(), "f599"), Some(0xa00_0020_0000 + 599 * 16));
         assert_eq!(xen_function(&image(), "no_such"), None);
+        let all = XenSymbols::of(&image()).unwrap();
+        assert_eq!(all.name(0xa00_0020_0000 + 321 * 16 + 15).unwrap(), "domain_shutdown");
+        assert_eq!(all.name(0), None);
     }
 
     #[test]

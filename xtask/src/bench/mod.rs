@@ -3,6 +3,7 @@
 mod block;
 mod boot;
 mod machine;
+mod profile;
 mod report;
 mod time;
 
@@ -14,11 +15,13 @@ use clap::Subcommand;
 pub(crate) enum Bench {
     Block(block::Options),
     Boot(boot::Options),
+    Profile(profile::Options),
 }
 
 pub(crate) fn run(bench: &Bench) -> Result<()> {
     match bench {
         Bench::Block(options) => block::run(options),
         Bench::Boot(options) => boot::run(options),
+        Bench::Profile(options) => profile::run(options),
     }
 }

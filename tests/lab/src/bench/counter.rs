@@ -16,10 +16,11 @@ use super::events::Counts;
 
 const SOURCE: &str = include_str!("../../plugin/count.c");
 const FILE: &str = "counts";
+pub(super) const PROFILE: &str = "profile";
 /// Without libraries: all it calls is in the QEMU process, whatever C library that has.
 const FLAGS: [&str; 5] = ["-shared", "-fPIC", "-O2", "-nostdlib", "-o"];
 /// Where Xen puts a guest's first bank of memory, and in it the image (xen/include/public/arch-arm.h).
-const GUEST_RAM0_BASE: u64 = 0x4000_0000;
+pub(super) const GUEST_RAM0_BASE: u64 = 0x4000_0000;
 /// The PV console's page under xl (`GUEST_MAGIC_BASE`), and in it what the guest writes (xen/include/public/io/console.h).
 const RING_OUT: (u64, u64) = (0x3900_0400, 0x3900_0c00);
 
@@ -47,6 +48,16 @@ impl Counter {
 
     /// Has the machine count. `main` is the address of the guest's main function from the start of its image.
     pub fn attach(&self, config: &mut Config, main: Option<u64>) {
+        config.watch_args.extend(["-plugin".to_owned(), self.plugin(main)]);
+    }
+
+    /// Has it count, and write down how often each instruction of the latest guest is executed.
+    pub fn attach_profiler(&self, config: &mut Config) {
+        let plugin = format!("{},profile={PROFILE}", self.plugin(None));
+        config.watch_args.extend(["-plugin".to_owned(), plugin]);
+    }
+
+    fn plugin(&self, main: Option<u64>) -> String {
         let (start, end) = RING_OUT;
         let mut plugin = format!(
             "{},out={FILE},store=ring:{start:#x}:{end:#x},lines={start:#x}:{end:#x}",
@@ -55,7 +66,7 @@ impl Counter {
         if let Some(main) = main {
             plugin += &format!(",run=main:{:#x}", GUEST_RAM0_BASE + main);
         }
-        config.watch_args.extend(["-plugin".to_owned(), plugin]);
+        plugin
     }
 }
 

@@ -3,7 +3,9 @@
 mod counter;
 mod events;
 mod linux;
+mod profile;
 
 pub use counter::{Counter, address_of_main};
 pub use events::{Counts, Event, Span};
 pub use linux::Peer;
+pub use profile::{Profile, Spent, Trap, xen_symbols};
