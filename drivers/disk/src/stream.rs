@@ -15,7 +15,8 @@ const CAPACITY: usize = 64 << 10;
 /// what was written goes to the disk when the position moves on or at `flush`. Dropping it without `flush` loses what
 /// has not gone yet. Sectors that are written only in part are read first.
 ///
-/// After an error nothing is lost that was written, and one may try again. If a future is dropped, what was on its
+/// After an error nothing is lost that was written, and one may try again, unless the disk is dead and has kept it. If a
+/// future is dropped, what was on its
 /// way to the disk then may or may not arrive, and is not told about.
 #[derive(Debug)]
 pub struct Stream<D> {
@@ -107,7 +108,7 @@ impl<D: BlockDevice> Stream<D> {
         let dirty = self.dirty.start - front..self.dirty.end - front;
         self.dirty = 0..0;
         let result = self.window.store(&self.disk, end - front).await;
-        if result.is_err() {
+        if result.is_err() && dirty.end <= self.window.valid() {
             self.dirty = dirty;
         }
         result

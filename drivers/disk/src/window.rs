@@ -101,7 +101,8 @@ impl Window {
         match disk.write(start / SECTOR as u64, buffer).await {
             Ok(buffer) => self.give_back(Ok((buffer, start, len))),
             Err(Failed { error, buffer }) => {
-                // A failed write leaves the bytes as they were.
+                // A failed write leaves the bytes as they were, unless the device does not let go of them.
+                let len = len.min(buffer.len());
                 self.give_back(Ok((buffer, start, len)))?;
                 Err(error)
             }

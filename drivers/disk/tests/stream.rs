@@ -3,11 +3,13 @@
 mod common;
 
 use common::{disk, run};
+use core::cell::Cell;
 use core::future::Future as _;
+use core::ops::Range;
 use core::pin::pin;
 use core::task::{Context, Waker};
 use embedded_io_async::{BufRead as _, Read as _, ReadExactError, Seek as _, SeekFrom, Write as _};
-use fata_disk::{Error, MemDisk, Partition, Stream};
+use fata_disk::{BlockDevice, Buffer, Error, Failed, Geometry, MemDisk, Partition, Stream};
 use fata_sim::Rng;
 
 #[test]
@@ -190,6 +192,50 @@ fn after_an_error_one_tries_again_and_nothing_is_lost() {
         assert!(disk.to_bytes() == model);
         assert!(errors > 100, "{errors}");
     }
+}
+
+/// A disk whose backend broke the protocol as it was written to, and has not let go of the pages.
+struct Dead<'a>(&'a MemDisk, Cell<bool>);
+
+impl BlockDevice for Dead<'_> {
+    fn geometry(&self) -> Geometry {
+        self.0.geometry()
+    }
+    async fn read(&self, sector: u64, buffer: Buffer) -> Result<Buffer, Failed> {
+        self.0.read(sector, buffer).await
+    }
+    async fn write(&self, sector: u64, buffer: Buffer) -> Result<Buffer, Failed> {
+        if self.1.replace(false) {
+            return Err(Failed { error: Error::Corrupt, buffer: Buffer::lost() });
+        }
+        self.0.write(sector, buffer).await
+    }
+    async fn flush(&self) -> Result<(), Error> {
+        self.0.flush().await
+    }
+    async fn barrier(&self) -> Result<(), Error> {
+        self.0.barrier().await
+    }
+    async fn discard(&self, sectors: Range<u64>, secure: bool) -> Result<(), Error> {
+        self.0.discard(sectors, secure).await
+    }
+    async fn write_zeroes(&self, sectors: Range<u64>) -> Result<(), Error> {
+        self.0.write_zeroes(sectors).await
+    }
+}
+
+#[test]
+fn what_a_dead_disk_kept_is_not_written_as_something_else() {
+    let disk = disk(&[1; 16 * 512]);
+    let mut stream = Stream::new(Dead(&disk, Cell::new(true)));
+    run(stream.write_all(&[2; 700])).unwrap();
+    assert_eq!(run(stream.flush()), Err(Error::Corrupt));
+    run(stream.flush()).unwrap();
+    assert!(disk.to_bytes().iter().all(|&byte| byte == 1));
+    run(stream.write_all(&[3; 100])).unwrap();
+    run(stream.flush()).unwrap();
+    let bytes = disk.to_bytes();
+    assert!(bytes.iter().enumerate().all(|(at, &byte)| byte == if (700..800).contains(&at) { 3 } else { 1 }));
 }
 
 #[test]
