@@ -3,6 +3,8 @@
 
 #![forbid(unsafe_code)]
 
+#![forbid(unsafe_code)]
+
 use core::pin::pin;
 use core::task::{Context, Poll, Waker};
 use fata_disk::{BlockDevice, Buffer, MemDisk};
