@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use serde_json::json;
 
 use crate::console::Transcript;
@@ -71,6 +71,8 @@ impl Board {
             "-nodefaults",
             "-no-user-config",
             "-no-reboot",
+            // It stays when the machine is off: QEMU may crash if it is asked something while it ends by itself.
+            "-no-shutdown",
         ]
         .map(str::to_owned)
         .to_vec()
@@ -147,11 +149,15 @@ impl Bare {
         let deadline = Instant::now() + timeout;
         while Instant::now() < deadline {
             if let Some(status) = self.qemu.exited() {
-                ensure!(status.success(), "QEMU ended with {status}: {}", self.qemu.complaints());
+                bail!("QEMU ended with {status}: {}", self.qemu.complaints());
+            }
+            if self.monitor.run("query-status", json!({}))?["status"] == "shutdown" {
+                // The answer may be lost with QEMU.
+                let _ = self.monitor.run("quit", json!({}));
+                self.serial.wait_for_end(deadline.saturating_duration_since(Instant::now()));
                 return Ok(Stop::PoweredOff);
             }
-            // An error means that QEMU is on its way out, which the next turn sees.
-            if self.program_counter().is_ok_and(&at_rest) {
+            if at_rest(self.program_counter()?) {
                 return Ok(Stop::AtRest);
             }
         }
