@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Write;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -67,6 +67,41 @@ impl DomU {
     }
 }
 
+impl DomU {
+    /// What is to stand about it in the device tree, its files being among `modules`.
+    pub(crate) fn node(&self, modules: &mut Modules) -> Result<DomUNode> {
+        Ok(DomUNode {
+            memory_kib: self.memory_kib,
+            vcpus: self.vcpus,
+            vpl011: self.vpl011,
+            enhanced: self.enhanced,
+            bootargs: self.bootargs.clone(),
+            kernel: modules.place(&self.kernel)?,
+            ramdisk: self.ramdisk.as_ref().map(|file| modules.place(file)).transpose()?,
+        })
+    }
+}
+
+/// Files that are loaded into memory for Xen to find, one after the other.
+#[derive(Default)]
+pub(crate) struct Modules(Vec<(PathBuf, Module)>);
+
+impl Modules {
+    fn place(&mut self, file: &Path) -> Result<Module> {
+        let end =
+            |(_, last): &(PathBuf, Module)| (last.address + last.bytes).next_multiple_of(MODULE_ALIGNMENT);
+        let address = self.0.last().map_or(FIRST_MODULE, end);
+        let module = Module { address, bytes: file_size(file)? };
+        self.0.push((file.to_owned(), module));
+        Ok(module)
+    }
+
+    /// Each with its address.
+    pub(crate) fn into_files(self) -> Vec<(PathBuf, u64)> {
+        self.0.into_iter().map(|(file, module)| (file, module.address)).collect()
+    }
+}
+
 /// The running machine. Dropping it ends it.
 pub struct Dom0less {
     /// Its domains, in the order they were given; the first has the input focus.
@@ -93,23 +128,12 @@ impl Dom0less {
         tree.xen_bootargs(&config.xen_command_line(""))?;
 
         let mut run = config.invocation(&qemu, &folder, memory_mib);
-        let mut address = FIRST_MODULE;
-        let mut place = |file: &PathBuf| -> Result<Module> {
-            let module = Module { address, bytes: file_size(file)? };
-            run.load(file, address);
-            address = (address + module.bytes).next_multiple_of(MODULE_ALIGNMENT);
-            Ok(module)
-        };
+        let mut modules = Modules::default();
         for domu in domus {
-            tree.domu(&DomUNode {
-                memory_kib: domu.memory_kib,
-                vcpus: domu.vcpus,
-                vpl011: domu.vpl011,
-                enhanced: domu.enhanced,
-                bootargs: domu.bootargs.clone(),
-                kernel: place(&domu.kernel)?,
-                ramdisk: domu.ramdisk.as_ref().map(&mut place).transpose()?,
-            })?;
+            tree.domu(&domu.node(&mut modules)?)?;
+        }
+        for (file, address) in modules.into_files() {
+            run.load(&file, address);
         }
         fs::write(folder.file("board.dtb"), tree.to_dtb())?;
         run.args(["-dtb", "board.dtb", "-kernel"]).args([&parts.hypervisor]);

@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail};
 use crate::console::{Transcript, contains};
 use crate::control::{Control, Output};
 use crate::dom0;
+use crate::dom0less::{DomU, Modules};
 use crate::dtb::Module;
 use crate::guest::{End, Ends, Guest};
 use crate::lab::{Lab, short_hash};
@@ -112,7 +113,7 @@ pub struct Dom0 {
 impl Dom0 {
     /// A host that is ready for commands: from a snapshot where there is one or can be made, else booted.
     pub fn start(lab: &Lab, config: &Config, ui: &Progress) -> Result<Self> {
-        let plan = Plan::new(lab, config, ui)?;
+        let plan = Plan::new(lab, config, &[], ui)?;
         if config.gdb_port.is_some() {
             return plan.boot(config, Folder::take(lab, &config.name)?);
         }
@@ -127,7 +128,18 @@ impl Dom0 {
 
     /// The same, always booted.
     pub fn boot(lab: &Lab, config: &Config, ui: &Progress) -> Result<Self> {
-        Plan::new(lab, config, ui)?.boot(config, Folder::take(lab, &config.name)?)
+        Self::boot_beside(lab, config, &[], ui)
+    }
+
+    /// The same with domains that Xen starts beside dom0, the first of them domain 1. What they write to their vpl011
+    /// is in `serial`: each line that is whole, after `(XEN) DOM1: `.
+    pub fn boot_beside(lab: &Lab, config: &Config, domus: &[DomU], ui: &Progress) -> Result<Self> {
+        Plan::new(lab, config, domus, ui)?.boot(config, Folder::take(lab, &config.name)?)
+    }
+
+    /// Waits for the end of a domain that Xen started.
+    pub fn wait_for_end(&self, domain: u16, timeout: Duration) -> Option<End> {
+        self.ends.wait(domain, timeout)
     }
 
     /// Runs a shell script in dom0.
@@ -269,6 +281,8 @@ pub(crate) struct Plan {
     qemu: Qemu,
     parts: XenParts,
     initramfs: PathBuf,
+    /// Files of the domains that Xen starts, and where they go.
+    modules: Vec<(PathBuf, u64)>,
     dtb: Vec<u8>,
     memory_mib: u32,
     /// Names everything that went in.
@@ -276,7 +290,7 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    fn new(lab: &Lab, config: &Config, ui: &Progress) -> Result<Self> {
+    fn new(lab: &Lab, config: &Config, domus: &[DomU], ui: &Progress) -> Result<Self> {
         let qemu = lab.qemu(ui)?;
         let parts = lab.xen(config.xen, ui)?;
         let contents = dom0::recipe(&parts);
@@ -296,13 +310,18 @@ impl Plan {
             LINUX_ARGS,
             Module { address: RAMDISK_ADDRESS, bytes: file_size(&initramfs)? },
         )?;
+        let mut modules = Modules::default();
+        for domu in domus {
+            tree.domu(&domu.node(&mut modules)?)?;
+        }
         let recipe = format!(
             "QEMU {:?} {} {:?} {xen_args:?} {LINUX_ARGS:?} {contents}",
             qemu.version,
             config.board(memory_mib).join(" "),
             config.qemu_args
         );
-        Ok(Self { qemu, parts, initramfs, dtb: tree.to_dtb(), memory_mib, recipe })
+        let (dtb, modules) = (tree.to_dtb(), modules.into_files());
+        Ok(Self { qemu, parts, initramfs, modules, dtb, memory_mib, recipe })
     }
 
     pub(crate) fn qemu_version(&self) -> [u32; 3] {
@@ -315,6 +334,9 @@ impl Plan {
         let mut run = self.invocation(config, &folder);
         run.args(["-dtb", "board.dtb", "-kernel"]).args([&self.parts.hypervisor]);
         run.load(&self.parts.kernel, KERNEL_ADDRESS).load(&self.initramfs, RAMDISK_ADDRESS);
+        for (file, address) in &self.modules {
+            run.load(file, *address);
+        }
         let host = self.start(config, folder, run)?;
         let timeout = if config.gdb_port.is_some() { config.timeout } else { BOOT_TIMEOUT };
         host.control().wait_until_ready(timeout).with_context(|| host.logs())?;

@@ -16,9 +16,10 @@ fn dialogue(ctx: &Context<'_>, spot: Spot) -> Result<()> {
     ctx.prompt(guest)?;
 
     let help = ctx.ask(guest, "help")?;
-    for command in
-        ["about", "dt", "mem", "xen", "events", "clock", "tasks", "log", "echo", "crash", "poweroff"]
-    {
+    for command in [
+        "about", "dt", "mem", "xen", "events", "devices", "store", "blk", "clock", "tasks", "log", "echo",
+        "crash", "poweroff",
+    ] {
         must_say(&help, &format!("  {command} "))?;
     }
 
@@ -37,7 +38,8 @@ fn dialogue(ctx: &Context<'_>, spot: Spot) -> Result<()> {
     must_say(&events, "upcalls")?;
     if spot.place == Place::Xl {
         // The console's port: what was typed came as events.
-        let console = events.lines().find(|line| line.contains("  d0 port "));
+        // Below Xenstore's.
+        let console = events.lines().rfind(|line| line.contains("  d0 port "));
         let received = console.and_then(|line| line.split_whitespace().nth(1)?.parse().ok()).unwrap_or(0);
         ensure!(
             received >= 4u64,

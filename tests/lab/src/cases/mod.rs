@@ -8,6 +8,7 @@ mod block;
 mod clock;
 mod console;
 mod crash;
+mod devices;
 mod dialogue;
 mod disks;
 mod ends;
@@ -15,6 +16,8 @@ mod greets;
 mod hardship;
 mod idle;
 mod memory;
+mod orders;
+mod store;
 mod trees;
 
 use std::cell::Cell;
@@ -53,6 +56,9 @@ pub fn all() -> Vec<Case> {
     trees::add(&mut cases);
     clock::add(&mut cases);
     disks::add(&mut cases);
+    devices::add(&mut cases);
+    store::add(&mut cases);
+    orders::add(&mut cases);
     block::add(&mut cases);
     idle::add(&mut cases);
     bare::add(&mut cases);
@@ -143,6 +149,8 @@ pub(crate) struct Context<'a> {
 
 /// The image of most cases.
 const MIR_CONSOLE: &str = "mir-console";
+/// The same with all that it can do.
+const MIR_CONSOLE_FILES: &str = "mir-console+default";
 /// The guest's name for `xl`.
 const GUEST: &str = "guest";
 /// What the editor writes before each line, without its colours.
