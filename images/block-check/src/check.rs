@@ -24,7 +24,7 @@ use xen_hyp::{Platform, Reason, Xen};
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Checks the disks that the command line names, and says `SUCCESS` or `FAILURE` and why. Gives how this domain is to
-/// end, which the toolstack may order at any time.
+/// end: told to power off it finishes its round, told to halt, reboot or crash it ends in the middle.
 pub async fn app<P: Platform, C: Read + Write>(
     rt: Rt,
     xen: Rc<Xen<P>>,
@@ -39,7 +39,7 @@ pub async fn app<P: Platform, C: Read + Write>(
     let orders = Orders::hear(&rt, &store);
     let checked = {
         let mut check = Check { rt: &rt, options: &options, terminal: &mut terminal };
-        first(check.run(&xen, &store), orders.end()).await
+        first(check.run(&xen, &store, &orders), orders.end()).await
     };
     match checked {
         First::One(result) => {
@@ -82,6 +82,7 @@ impl<C: Read + Write> Check<'_, C> {
         &mut self,
         xen: &Rc<Xen<P>>,
         store: &Xenstore<P>,
+        orders: &Orders,
     ) -> Result<Result<(), String>, Gone> {
         let disk = |&id: &u32| fata_devices::disk(self.rt, xen, store, id, self.options.block);
         let disks: Vec<_> = self.options.disks.iter().map(disk).collect();
@@ -105,7 +106,7 @@ impl<C: Read + Write> Check<'_, C> {
             Mode::Erase => &[Deed::Discard { secure: true }],
         };
         let mut round = 0;
-        while round < self.options.rounds || self.options.rounds == 0 {
+        while (round < self.options.rounds || self.options.rounds == 0) && !orders.enough() {
             let bytes: Vec<_> = disks.iter().map(|disk| self.bytes(disk)).collect();
             for &deed in deeds {
                 let seed = self.options.seed.wrapping_add(round);

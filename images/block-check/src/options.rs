@@ -38,7 +38,7 @@ pub struct Options {
     pub chunk: usize,
     /// `depth=N`: requests to a disk at the same time.
     pub depth: usize,
-    /// `rounds=N`: times that all of it is done; if 0, until the toolstack tells this domain to end.
+    /// `rounds=N`: times that all of it is done; if 0, until the toolstack tells this domain to power off.
     pub rounds: u64,
     /// `barrier=N`: a barrier after so many chunks written; none if 0.
     pub barrier: u64,

@@ -7,9 +7,10 @@ use fata_xenbus::{Control, Error, Order};
 use fata_xenstore::Xenstore;
 use xen_hyp::{Platform, Reason, Signal};
 
-/// The order to end, if it has come.
+/// The orders that have come.
 #[derive(Default)]
 pub(crate) struct Orders {
+    enough: Cell<bool>,
     end: Cell<Option<Reason>>,
     came: Signal,
 }
@@ -31,7 +32,11 @@ impl Orders {
         let mut control = Control::open(store).await?;
         loop {
             let end = match control.next().await? {
-                Order::Poweroff | Order::Halt => Reason::Poweroff,
+                Order::Poweroff => {
+                    self.enough.set(true);
+                    continue;
+                }
+                Order::Halt => Reason::Poweroff,
                 Order::Reboot => Reason::Reboot,
                 Order::Crash => Reason::Crash,
                 Order::Suspend | Order::Sysrq(_) => continue,
@@ -41,7 +46,12 @@ impl Orders {
         }
     }
 
-    /// Waits until this domain is to end, and says how.
+    /// Whether this domain is to end once its round is done.
+    pub(crate) fn enough(&self) -> bool {
+        self.enough.get()
+    }
+
+    /// Waits until this domain is to end at once, and says how.
     pub(crate) async fn end(&self) -> Reason {
         self.came.until(|| self.end.get()).await
     }

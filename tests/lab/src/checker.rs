@@ -66,6 +66,12 @@ impl<'a> Checker<'a> {
         Ok(seen)
     }
 
+    /// Tells a guest whose work has no end that it is enough, and waits until it has finished what it does.
+    pub(crate) fn finish(&self, name: &str, guest: &Guest) -> Result<String> {
+        self.dom0.sh(&format!("xl shutdown {name}"))?;
+        self.success(guest)
+    }
+
     /// Waits until it fails, for this reason, and ends.
     pub(crate) fn failure(&self, guest: &Guest, reason: &str) -> Result<()> {
         guest.console.expect(&format!("FAILURE: {reason}"), self.left())?;
