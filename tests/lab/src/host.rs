@@ -182,14 +182,19 @@ impl Dom0 {
         let attach = format!(
             "setsid /lab/attach $id /dev/lab/{port} </dev/null >/dev/null 2>&1 &\necho $! >/tmp/{name}.attach"
         );
-        let domain = self.xl_create(domu, &attach).inspect_err(|_| self.ports().give_back(name))?;
+        let domain = self.xl_create(domu, "", &attach).inspect_err(|_| self.ports().give_back(name))?;
         Ok(Guest { domain, console, ends: self.ends.clone() })
     }
 
     /// The same without a console, of which there are only a few, and gives its number. What it writes is kept in
     /// dom0; [`Self::console_of`] reads it.
     pub fn create_alone(&self, domu: &XlDomU) -> Result<u16> {
-        self.xl_create(domu, "")
+        self.xl_create(domu, "", "")
+    }
+
+    /// The same, with this run by dom0's shell right before `xl create`.
+    pub fn create_after(&self, domu: &XlDomU, first: &str) -> Result<u16> {
+        self.xl_create(domu, first, "")
     }
 
     /// Waits for the end of a domain, and says how it ended.
@@ -213,7 +218,7 @@ impl Dom0 {
         Ok(output.text())
     }
 
-    fn xl_create(&self, domu: &XlDomU, then: &str) -> Result<u16> {
+    fn xl_create(&self, domu: &XlDomU, first: &str, then: &str) -> Result<u16> {
         let name = &domu.name;
         // One copy serves all guests of an image.
         let push = |path: &Path| -> Result<String> {
@@ -233,7 +238,7 @@ impl Dom0 {
         let paused = if domu.paused { "p" } else { "" };
         // Nobody needs to watch the domain for xl: it is not restarted.
         let id = self.sh(&format!(
-            "rm -f {log} /tmp/{name}.attach\n\
+            "rm -f {log} /tmp/{name}.attach\n{first}\n\
              xl create -q -e{paused} /tmp/{name}.cfg >/tmp/{name}.xl 2>&1 || {{ cat /tmp/{name}.xl; exit 1; }}\n\
              id=$(xl domid {name})\n{then}\necho $id"
         ))?;

@@ -46,7 +46,9 @@ mod xenlog;
 
 pub use apt::Host;
 pub use backtrace::{Annotator, Symboliser};
-pub use bench::{Counter, Counts, Event, Peer, Profile, Span, Spent, Trap, address_of_main, xen_symbols};
+pub use bench::{
+    Counter, Counts, Event, Peer, Profile, Span, Spent, Trap, Worker, address_of_main, xen_symbols,
+};
 pub use cases::{Case, all as cases};
 pub use console::{Console, Transcript};
 pub use control::Output;

@@ -1,5 +1,5 @@
 //! The system calls that it takes, made safe. Numbers and structures: Linux include/uapi/asm-generic/unistd.h,
-//! include/uapi/linux/aio_abi.h.
+//! include/uapi/linux/aio_abi.h, include/uapi/xen/evtchn.h, include/uapi/xen/privcmd.h.
 
 use core::arch::asm;
 use core::ffi::CStr;
@@ -9,8 +9,10 @@ mod nr {
     pub(super) const IO_SETUP: usize = 0;
     pub(super) const IO_SUBMIT: usize = 2;
     pub(super) const IO_GETEVENTS: usize = 4;
+    pub(super) const IOCTL: usize = 29;
     pub(super) const OPENAT: usize = 56;
     pub(super) const LSEEK: usize = 62;
+    pub(super) const READ: usize = 63;
     pub(super) const WRITE: usize = 64;
     pub(super) const PREAD64: usize = 67;
     pub(super) const PWRITE64: usize = 68;
@@ -21,8 +23,9 @@ mod nr {
 }
 
 const AT_FDCWD: usize = -100isize as usize;
-/// `O_RDWR | O_DIRECT` on ARM (Linux arch/arm64/include/uapi/asm/fcntl.h).
-const O_RDWR_DIRECT: usize = 0o2 | 0o200_000;
+const O_RDWR: usize = 0o2;
+/// On ARM (Linux arch/arm64/include/uapi/asm/fcntl.h).
+pub(crate) const O_DIRECT: usize = 0o200_000;
 const SEEK_END: usize = 2;
 const PROT_READ_WRITE: usize = 3;
 const MAP_PRIVATE_ANONYMOUS: usize = 0x22;
@@ -112,20 +115,43 @@ impl Buffers {
     }
 }
 
-/// A block device, open for direct reading and writing.
-pub(crate) struct Device(usize);
+/// A device, open for reading and writing.
+pub(crate) struct File(usize);
 
-impl Device {
-    pub(crate) fn open(path: &CStr) -> Result<Self, Failed> {
-        let arguments = [AT_FDCWD, path.as_ptr() as usize, O_RDWR_DIRECT, 0, 0, 0];
+impl File {
+    /// Opens it, with these flags besides.
+    pub(crate) fn open(path: &CStr, flags: usize) -> Result<Self, Failed> {
+        let arguments = [AT_FDCWD, path.as_ptr() as usize, O_RDWR | flags, 0, 0, 0];
         // SAFETY: reads `path` up to its NUL.
         unsafe { call("openat", nr::OPENAT, arguments) }.map(Self)
     }
 
-    pub(crate) fn bytes(&self) -> Result<u64, Failed> {
+    /// Where it ends, in bytes.
+    pub(crate) fn end(&self) -> Result<u64, Failed> {
         // SAFETY: touches no memory.
         let end = unsafe { call("lseek", nr::LSEEK, [self.0, 0, SEEK_END, 0, 0, 0]) }?;
         Ok(end as u64)
+    }
+
+    /// Reads some bytes; gives how many.
+    pub(crate) fn read(&self, bytes: &mut [u8]) -> Result<usize, Failed> {
+        let arguments = [self.0, bytes.as_mut_ptr() as usize, bytes.len(), 0, 0, 0];
+        // SAFETY: writes no more than there is room for.
+        unsafe { call("read", nr::READ, arguments) }
+    }
+
+    /// Writes some bytes; gives how many.
+    pub(crate) fn write(&self, bytes: &[u8]) -> Result<usize, Failed> {
+        let arguments = [self.0, bytes.as_ptr() as usize, bytes.len(), 0, 0, 0];
+        // SAFETY: reads `bytes`.
+        unsafe { call("write", nr::WRITE, arguments) }
+    }
+
+    /// Has the device do what `argument` says; gives its answer.
+    pub(crate) fn control<C: Control>(&self, argument: &mut C) -> Result<usize, Failed> {
+        let arguments = [self.0, C::REQUEST, &raw mut *argument as usize, 0, 0, 0];
+        // SAFETY: promised by whoever made `C` a `Control`.
+        unsafe { call("ioctl", nr::IOCTL, arguments) }
     }
 
     /// Reads into the first piece of `buffers`, or writes from there; gives how much.
@@ -155,7 +181,127 @@ impl Device {
     }
 }
 
-/// `struct iocb`, little-endian. Only [`Device::request`] makes one that does something.
+/// The argument of an `ioctl`.
+///
+/// # Safety
+///
+/// `REQUEST` goes with this type, whose addresses are of memory that may be read and written.
+pub(crate) unsafe trait Control {
+    /// `_IOC(_IOC_NONE, KIND, NUMBER, SIZE)`.
+    const REQUEST: usize;
+}
+
+const fn request<T>(kind: u8, number: usize) -> usize {
+    size_of::<T>() << 16 | (kind as usize) << 8 | number
+}
+
+/// `struct ioctl_evtchn_bind_interdomain`; the answer is a port of our own.
+#[repr(C)]
+pub(crate) struct BindInterdomain {
+    pub(crate) remote_domain: u32,
+    pub(crate) remote_port: u32,
+}
+
+// SAFETY: IOCTL_EVTCHN_BIND_INTERDOMAIN; there are no addresses.
+unsafe impl Control for BindInterdomain {
+    const REQUEST: usize = request::<Self>(b'E', 1);
+}
+
+/// `struct ioctl_evtchn_bind_unbound_port`; the answer is a port of our own.
+#[repr(C)]
+pub(crate) struct BindUnboundPort {
+    pub(crate) remote_domain: u32,
+}
+
+// SAFETY: IOCTL_EVTCHN_BIND_UNBOUND_PORT; there are no addresses.
+unsafe impl Control for BindUnboundPort {
+    const REQUEST: usize = request::<Self>(b'E', 2);
+}
+
+/// `struct ioctl_evtchn_notify`.
+#[repr(C)]
+pub(crate) struct Notify {
+    pub(crate) port: u32,
+}
+
+// SAFETY: IOCTL_EVTCHN_NOTIFY; there are no addresses.
+unsafe impl Control for Notify {
+    const REQUEST: usize = request::<Self>(b'E', 4);
+}
+
+/// `struct xen_domctl_getdomaininfo` (xen/include/public/domctl.h), as far as it is of interest.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct DomainInfo {
+    pub(crate) domain: u16,
+    pad: u16,
+    flags: u32,
+    pages: [u64; 6],
+    /// Nanoseconds on a CPU.
+    pub(crate) cpu_time: u64,
+    rest: [u64; 32],
+}
+
+/// `struct xen_sysctl` (xen/include/public/sysctl.h) with `getdomaininfolist`.
+#[repr(C)]
+struct Sysctl {
+    command: u32,
+    interface_version: u32,
+    first_domain: u16,
+    max_domains: u32,
+    buffer: usize,
+    num_domains: u32,
+    rest: [u64; 32],
+}
+
+/// `struct privcmd_hypercall`.
+#[repr(C)]
+struct Hypercall {
+    number: u64,
+    arguments: [usize; 5],
+}
+
+// SAFETY: IOCTL_PRIVCMD_HYPERCALL. Only `File::domain` makes one.
+unsafe impl Control for Hypercall {
+    const REQUEST: usize = request::<Self>(b'P', 0);
+}
+
+/// `__HYPERVISOR_sysctl`, and Xen's versions of its interface, 4.17's to 4.21's.
+const SYSCTL: u64 = 35;
+const SYSCTL_VERSIONS: core::ops::RangeInclusive<u32> = 0x15..=0x16;
+const GET_DOMAIN_INFO_LIST: u32 = 6;
+
+impl File {
+    /// What Xen knows of the first domain that has this number or a higher one; `self` is `/dev/xen/privcmd`.
+    pub(crate) fn domain(&self, first: u16) -> Result<Option<DomainInfo>, Failed> {
+        // One domain at a time, in a page that is there: Xen does not fetch what is paged out.
+        let mut info = DomainInfo { domain: 0, pad: 0, flags: 0, pages: [0; 6], cpu_time: 0, rest: [0; 32] };
+        let mut result = Err(Failed("sysctl", 0));
+        for interface_version in SYSCTL_VERSIONS {
+            let mut sysctl = Sysctl {
+                command: GET_DOMAIN_INFO_LIST,
+                interface_version,
+                first_domain: first,
+                max_domains: 1,
+                buffer: &raw mut info as usize,
+                num_domains: 0,
+                rest: [0; 32],
+            };
+            let arguments = [&raw mut sysctl as usize, 0, 0, 0, 0];
+            result = self.control(&mut Hypercall { number: SYSCTL, arguments });
+            if result.is_ok() {
+                // SAFETY: Xen has written a number there.
+                let found = unsafe { (&raw const sysctl.num_domains).read_volatile() };
+                // SAFETY: and maybe a structure there, any value of which is one.
+                let info = unsafe { (&raw const info).read_volatile() };
+                return Ok((found > 0).then_some(info));
+            }
+        }
+        result.map(|_| None)
+    }
+}
+
+/// `struct iocb`, little-endian. Only [`File::request`] makes one that does something.
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Request {

@@ -2,10 +2,12 @@
 
 mod block;
 mod boot;
+mod chart;
 mod machine;
 mod profile;
 mod report;
 mod time;
+mod work;
 
 use anyhow::Result;
 use clap::Subcommand;

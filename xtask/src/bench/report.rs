@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::work::Guest;
 use crate::table;
 
 /// All measures of a run.
@@ -10,6 +11,9 @@ pub(crate) struct Report {
     /// What was measured with what.
     setting: String,
     measures: Vec<Measure>,
+    /// What numbers do not say.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    notes: Vec<String>,
 }
 
 /// One measure, of Fata and, where it makes sense, of the Linux guest.
@@ -32,7 +36,7 @@ pub(crate) struct Measure {
 impl Report {
     /// One without measures.
     pub(crate) fn new(setting: String) -> Self {
-        Self { setting, measures: Vec::new() }
+        Self { setting, measures: Vec::new(), notes: Vec::new() }
     }
 
     /// Adds a sample of Fata to a measure.
@@ -45,6 +49,43 @@ impl Report {
     /// Adds a sample of the Linux guest.
     pub(crate) fn linux(&mut self, name: &str, unit: &'static str, sample: u64) {
         self.measure(name, unit).linux.push(sample);
+    }
+
+    /// Adds a sample of either.
+    pub(crate) fn add(
+        &mut self,
+        guest: Guest,
+        name: &str,
+        unit: &'static str,
+        aim: Option<u64>,
+        sample: u64,
+    ) {
+        match guest {
+            Guest::Fata => self.fata(name, unit, aim, sample),
+            Guest::Linux => self.linux(name, unit, sample),
+        }
+    }
+
+    /// Adds a sentence.
+    pub(crate) fn note(&mut self, note: &str) {
+        self.notes.push(note.to_owned());
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.measures.is_empty() && self.notes.is_empty()
+    }
+
+    /// The medians of a measure, of Fata and of Linux.
+    pub(crate) fn medians(&self, name: &str, unit: &str) -> Option<(u64, u64)> {
+        let measure = self.measures.iter().find(|m| m.name == name && m.unit == unit)?;
+        median(&measure.fata).zip(median(&measure.linux))
+    }
+
+    /// What was measured, each once.
+    pub(crate) fn names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.measures.iter().map(|m| m.name.as_str()).collect();
+        names.dedup();
+        names
     }
 
     fn measure(&mut self, name: &str, unit: &'static str) -> &mut Measure {
@@ -60,13 +101,17 @@ impl Report {
     /// For people.
     pub(crate) fn to_table(&self) -> String {
         let rows: Vec<_> = self.measures.iter().map(Measure::row).collect();
-        let table = table::render(["measure", "unit", "Fata", "spread", "aim", "Linux", "spread"], &rows);
-        format!("{}\n\n{table}", self.setting)
+        let table = table::render(
+            ["measure", "unit", "Fata", "spread", "aim", "Linux", "spread", "Fata/Linux"],
+            &rows,
+        );
+        let notes: String = self.notes.iter().map(|note| format!("{note}.\n")).collect();
+        format!("{}\n\n{table}{notes}", self.setting)
     }
 }
 
 impl Measure {
-    fn row(&self) -> [String; 7] {
+    fn row(&self) -> [String; 8] {
         let aim = match (self.aim, median(&self.fata)) {
             (Some(aim), Some(is)) => format!("{} {}", grouped(aim), if is <= aim { "met" } else { "MISSED" }),
             (Some(aim), None) => grouped(aim),
@@ -81,12 +126,29 @@ impl Measure {
             aim,
             format!("{:>13}", value(&self.linux)),
             spread(&self.linux),
+            self.ratio(),
         ]
     }
 }
 
+impl Measure {
+    /// Fata's median in Linux's.
+    fn ratio(&self) -> String {
+        match (median(&self.fata), median(&self.linux)) {
+            (Some(fata), Some(linux)) if linux > 0 => percent(fata, linux),
+            _ => String::new(),
+        }
+    }
+}
+
+/// One number in percent of another.
+pub(crate) fn percent(part: u64, whole: u64) -> String {
+    let percent = part as f64 * 100.0 / whole as f64;
+    format!("{percent:>8.*} %", if percent < 10.0 { 2 } else { 1 })
+}
+
 /// The middle sample; the lower of two.
-fn median(samples: &[u64]) -> Option<u64> {
+pub(crate) fn median(samples: &[u64]) -> Option<u64> {
     let mut sorted = samples.to_vec();
     sorted.sort_unstable();
     sorted.get(sorted.len().saturating_sub(1) / 2).copied()
@@ -107,7 +169,7 @@ fn spread(samples: &[u64]) -> String {
 }
 
 /// `1234567` as `1,234,567`.
-fn grouped(number: u64) -> String {
+pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (i, digit) in digits.chars().enumerate() {

@@ -141,6 +141,29 @@ impl Counts {
         })
     }
 
+    /// What was executed from mark `number`, whoever set it, and if it was before the start of the domain that started
+    /// last, to an event of that domain; both must be such that write down every domain's state.
+    #[must_use]
+    pub fn span_from_mark(&self, number: u32, to: &str) -> Option<Span> {
+        let start = self.0.iter().rposition(|e| e.what == "start -")?;
+        let vmid = self.0[start].vmid;
+        let from = self.mark_index(number)?;
+        let to = from + self.0[from..].iter().position(|e| e.vmid == vmid && e.what == to)?;
+        let accounts = |at: usize| self.0[at + 1..].iter().take_while(|e| e.what == ACCOUNT);
+        let others = |at: usize| accounts(at).filter(|e| e.vmid != vmid).map(Event::total).sum::<u64>();
+        // What stands there of an earlier domain with the same number does not count.
+        let before = accounts(from).find(|e| e.vmid == vmid && from > start);
+        let after = accounts(to).find(|e| e.vmid == vmid)?;
+        let since = |count: fn(&Event) -> u64| count(after).checked_sub(before.map_or(0, count));
+        Some(Span {
+            own: since(|e| e.own)?,
+            xen: since(|e| e.xen)?,
+            waits: since(|e| e.waits)?,
+            others: others(to).checked_sub(others(from))?,
+            all: self.0[to].all.checked_sub(self.0[from].all)?,
+        })
+    }
+
     fn mark_index(&self, number: u32) -> Option<usize> {
         let mark = format!("mark {number}");
         self.0.iter().rposition(|e| e.what == mark)
@@ -224,6 +247,29 @@ account - 2 40 60 3 2000
         assert_eq!(counts.span("line 2", "line 1"), None);
         assert_eq!(counts.span("line 1", "line 3"), None);
         assert_eq!(counts.span("start -", "line 2"), None);
+    }
+
+    #[test]
+    fn a_span_may_begin_at_a_mark_of_another_domain() {
+        let text = "\
+start - 2 0 0 0 10
+mark 1 1 100 100 5 1000
+account - 1 100 100 5 1000
+account - 2 7 7 7 1000
+start - 2 0 0 0 1100
+mark 2 1 200 200 5 1200
+account - 1 200 200 5 1200
+account - 2 30 10 1 1200
+line 1 2 40 60 3 2000
+account - 1 500 110 9 2000
+account - 2 40 60 3 2000
+";
+        let counts = Counts::parse(text).unwrap();
+        let span = counts.span_from_mark(1, "line 1").unwrap();
+        assert_eq!(span, Span { own: 40, xen: 60, waits: 3, others: 410, all: 1000 });
+        let span = counts.span_from_mark(2, "line 1").unwrap();
+        assert_eq!(span, Span { own: 10, xen: 50, waits: 2, others: 210, all: 800 });
+        assert_eq!(counts.span_from_mark(3, "line 1").or(counts.span_from_mark(1, "line 2")), None);
     }
 
     #[test]

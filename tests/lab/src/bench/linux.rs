@@ -15,15 +15,21 @@ const INIT: &str = "#!/bin/busybox sh
 echo Linux is up
 while :; do /bin/busybox sleep 100000; done
 ";
-/// Linux gives the command line's `bench` to init in the environment. Boot must have settled before it begins.
-const BLOCK_INIT: &str = "#!/bin/busybox sh
+/// Linux gives the command line's `work` and `bench` to init in the environment. Boot must have settled before it
+/// begins. Who waits for a disk gets a mark (tests/lab/plugin/count.c) when it is there.
+const WORK_INIT: &str = "#!/bin/busybox sh
 /bin/busybox mount -t devtmpfs dev /dev
 while read -r module; do /bin/busybox insmod /lib/$module.ko; done </lib/order
-until [ -b /dev/xvda ]; do /bin/busybox usleep 10000; done
+if [ \"$work\" != base ]; then
+    until [ -b /dev/xvda ]; do /bin/busybox usleep 10000; done
+    kill -0 7000050 2>/dev/null
+fi
 /bin/busybox sleep 3
-/bin/fata-peer \"$bench\" && echo SUCCESS
+/bin/fata-peer \"$work\" \"$bench\" && echo SUCCESS
 /bin/busybox poweroff -f
 ";
+/// What it takes of Linux's modules.
+const WORK_MODULES: [&str; 2] = ["xen-blkfront", "xen-evtchn"];
 /// What makes it boot quickest, from measurements. The console comes first.
 const ARGS: &str = "quiet rdinit=/init cryptomgr.notests init_on_alloc=0 rcupdate.rcu_expedited=1 nokaslr \
                     mitigations=off 8250.nr_uarts=0 \
@@ -64,26 +70,48 @@ impl Peer {
     pub fn command_line(console: &str) -> String {
         format!("console={console} {ARGS}")
     }
+}
 
-    /// One that does the jobs of its command line's `bench`, as `images/block-bench` does them, and powers off.
-    pub fn block(lab: &Lab, parts: &XenParts, ui: &Progress) -> Result<Self> {
+/// A Linux that does the jobs of its command line, as the bench images do them, and powers off.
+#[derive(Clone, Debug)]
+pub struct Worker {
+    /// The kernel.
+    pub kernel: PathBuf,
+    /// Its initial RAM disk.
+    pub ramdisk: PathBuf,
+    /// The program that does the jobs, which has some uses in dom0 too (tests/peer/src/main.rs).
+    pub program: PathBuf,
+}
+
+impl Worker {
+    /// The mark that it sets when its disk is there.
+    pub const DISK_MARK: u32 = 50;
+
+    /// Makes it from dom0's parts.
+    pub fn new(lab: &Lab, parts: &XenParts, ui: &Progress) -> Result<Self> {
         let program = lab.build_peer(ui)?;
         let bytes = fs::read(&program).with_context(|| format!("reading {}", program.display()))?;
         let modules = dom0::locate(&parts.root, &format!("usr/lib/modules/{}", parts.kernel_release))?;
-        let mut archive = initramfs(&parts.root, BLOCK_INIT)?;
+        let mut archive = initramfs(&parts.root, WORK_INIT)?;
         archive.directory("lib");
         let mut order = String::new();
-        for module in modules::closure(&modules, &["xen-blkfront"])? {
+        for module in modules::closure(&modules, &WORK_MODULES)? {
             archive.file(&format!("lib/{}.ko", module.name), 0o644, &module.object);
             order += &format!("{}\n", module.name);
         }
         archive.file("lib/order", 0o644, order.as_bytes());
         archive.file("bin/fata-peer", 0o755, &bytes);
-        let (dir, archive) = (lab.dir().join("images/fata-peer"), archive.finish());
+        let dir = lab.dir().join("images/fata-peer");
         fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
         let ramdisk = dir.join("initrd");
-        image::replace(&ramdisk, &archive)?;
-        Ok(Self { kernel: parts.kernel.clone(), ramdisk, bytes: archive.len() as u64 })
+        image::replace(&ramdisk, &archive.finish())?;
+        Ok(Self { kernel: parts.kernel.clone(), ramdisk, program })
+    }
+
+    /// Its command line, for a kind of work (`block`) and some jobs of that kind.
+    #[must_use]
+    pub fn command_line(work: &str, jobs: &str) -> String {
+        format!("{} work={work} bench={jobs}", Peer::command_line("hvc0"))
     }
 }
 

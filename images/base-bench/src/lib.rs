@@ -1,0 +1,17 @@
+//! Measures what every device stands on, events and Xenstore: the work is on the command line, the result a line each.
+//!
+//! `bench=KIND,COUNT`, several of them separated by `;`, where `KIND` is `event`, `read`, `read16`, `write`,
+//! `transaction` or `watch`. Each gives `base read total N ns N`.
+//!
+//! For `event` somebody in domain 0, or another one with `peer=DOMID`, must connect to the port in `data/port`, and
+//! answer each event with one.
+#![cfg_attr(not(test), no_std)]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod bench;
+mod job;
+
+pub use bench::app;
+pub use job::{Job, Kind};
