@@ -269,7 +269,7 @@ account - 2 40 60 3 2000
         assert_eq!(span, Span { own: 40, xen: 60, waits: 3, others: 410, all: 1000 });
         let span = counts.span_from_mark(2, "line 1").unwrap();
         assert_eq!(span, Span { own: 10, xen: 50, waits: 2, others: 210, all: 800 });
-        assert_eq!(counts.span_from_mark(3, "line 1").or(counts.span_from_mark(1, "line 2")), None);
+        assert_eq!(counts.span_from_mark(3, "line 1").or_else(|| counts.span_from_mark(1, "line 2")), None);
     }
 
     #[test]
