@@ -9,6 +9,7 @@ mod doctor;
 mod lint;
 mod run;
 mod setup;
+mod soak;
 mod table;
 mod test;
 mod unsafe_code;
@@ -37,6 +38,7 @@ enum Command {
     Run(run::Options),
     Test(test::Options),
     Lint(lint::Options),
+    Soak(soak::Options),
     #[command(subcommand)]
     Bench(bench::Bench),
 }
@@ -60,6 +62,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Run(options) => run::run(&options),
         Command::Test(options) => test::run(&options),
         Command::Lint(options) => lint::run(&options),
+        Command::Soak(options) => soak::run(&options),
         Command::Bench(bench) => bench::run(&bench),
     }
 }

@@ -66,10 +66,12 @@ impl<'a> Checker<'a> {
         Ok(seen)
     }
 
-    /// Tells a guest whose work has no end that it is enough, and waits until it has finished what it does.
+    /// Tells a guest whose work has no end that it is enough, and waits until it has finished what it does. Gives all
+    /// that it said.
     pub(crate) fn finish(&self, name: &str, guest: &Guest) -> Result<String> {
         self.dom0.sh(&format!("xl shutdown {name}"))?;
-        self.success(guest)
+        self.success(guest)?;
+        Ok(guest.console.output.text())
     }
 
     /// Waits until it fails, for this reason, and ends.

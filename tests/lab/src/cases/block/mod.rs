@@ -4,6 +4,7 @@
 
 mod comes_and_goes;
 mod kinds;
+mod over_and_over;
 
 use anyhow::Result;
 
@@ -15,6 +16,7 @@ const BLOCK_CHECK: &str = "block-check";
 pub(super) fn add(cases: &mut Vec<Case>) {
     kinds::add(cases);
     comes_and_goes::add(cases);
+    over_and_over::add(cases);
 }
 
 /// A case that runs block-check on a dom0.

@@ -1,0 +1,162 @@
+//! What is done over and over, to find what happens seldom, or adds up.
+//!
+//! The lab's cases do each of these a few times; `cargo xtask soak` does it as often as wanted.
+
+pub(crate) mod create_destroy;
+pub(crate) mod detach;
+pub(crate) mod fifty;
+pub(crate) mod rebind;
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+
+use crate::checker::Checker;
+use crate::host::Dom0;
+use crate::image::BuildRequest;
+use crate::lab::Lab;
+use crate::machine::{Config, Folder};
+use crate::mutate::seed;
+use crate::progress::Progress;
+
+/// What can be done over and over on a dom0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Soak {
+    /// Domains are created and destroyed, in the middle of whatever they do.
+    CreateDestroy,
+    /// Many domains at once, each with a disk.
+    Fifty,
+    /// A disk is detached and attached again under load.
+    Detach,
+    /// A backend's driver is unbound and bound again under load.
+    Rebind,
+}
+
+/// How much of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Effort {
+    /// Ends after so many times.
+    pub count: Option<u64>,
+    /// Ends after so long.
+    pub time: Option<Duration>,
+}
+
+/// What came of it: names with numbers.
+pub type Figures = Vec<(&'static str, u64)>;
+
+/// How it went.
+#[derive(Debug)]
+pub struct Soaked {
+    /// What was counted, or why it failed.
+    pub result: Result<Figures>,
+    /// The folder with QEMU's command line, Xen's and the guests' output.
+    pub folder: PathBuf,
+    /// Of what is done at random.
+    pub seed: u64,
+}
+
+/// No single step takes as long, on however slow a host.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+impl Soak {
+    /// All, in the order of the documentation.
+    pub const ALL: [Self; 4] = [Self::CreateDestroy, Self::Fifty, Self::Detach, Self::Rebind];
+
+    /// `create-destroy`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::CreateDestroy => "create-destroy",
+            Self::Fifty => "fifty",
+            Self::Detach => "detach",
+            Self::Rebind => "rebind",
+        }
+    }
+
+    /// Times that are enough, unless somebody wants another number: domains, or cycles.
+    #[must_use]
+    pub fn usual(self) -> u64 {
+        match self {
+            Self::CreateDestroy => 1000,
+            Self::Fifty => 50,
+            Self::Detach => 20,
+            Self::Rebind => 200,
+        }
+    }
+
+    /// Does it on a machine of its own; `tell` gets how often it was done so far.
+    pub fn run(self, lab: &Lab, effort: Effort, tell: &dyn Fn(u64), ui: &Progress) -> Result<Soaked> {
+        let name = format!("soak/{}", self.name());
+        let built = lab.build(&BuildRequest::new("block-check"), ui)?;
+        // Whoever builds meanwhile does not change what is running.
+        let images = Folder::take(lab, &format!("{name}-image"))?;
+        let image = images.file("Image");
+        std::fs::copy(&built.image, &image).with_context(|| format!("copying {}", built.image.display()))?;
+        let config = Config {
+            name,
+            dom0_memory_mib: Some(768),
+            timeout: effort.time.unwrap_or_default() + Duration::from_secs(24 * 3600),
+            ..Config::default()
+        };
+        let dom0 = Dom0::start(lab, &config, ui)?;
+        let seed = seed();
+        let checker = Checker::new(&dom0, image, &|| PATIENCE)?;
+        let meter = Meter { effort, began: Instant::now(), tell };
+        let result = match self {
+            Self::CreateDestroy => create_destroy::run(&checker, &meter, seed),
+            Self::Fifty => fifty::run(&checker, &meter),
+            Self::Detach => detach::run(&checker, &meter, 256, seed),
+            Self::Rebind => rebind::run(&checker, &meter, 256, seed),
+        };
+        Ok(Soaked { result, folder: dom0.folder.path.clone(), seed })
+    }
+}
+
+/// Counts, and says when it is enough.
+pub(crate) struct Meter<'a> {
+    effort: Effort,
+    began: Instant,
+    tell: &'a dyn Fn(u64),
+}
+
+impl Meter<'_> {
+    /// For a lab case, which does it so many times.
+    pub(crate) fn of(count: u64) -> Meter<'static> {
+        Meter { effort: Effort { count: Some(count), time: None }, began: Instant::now(), tell: &|_| {} }
+    }
+
+    /// The count that was asked for.
+    fn count(&self) -> Option<u64> {
+        self.effort.count
+    }
+
+    /// Whether to do it again after so many times.
+    fn again(&self, done: u64) -> bool {
+        (self.tell)(done);
+        let late = self.effort.time.is_some_and(|time| self.began.elapsed() >= time);
+        !late && self.effort.count.is_none_or(|count| done < count)
+    }
+
+    /// Whether there is a time, and some of it left.
+    fn has_time(&self) -> bool {
+        self.effort.time.is_some_and(|time| self.began.elapsed() < time)
+    }
+
+    fn seconds(&self) -> u64 {
+        self.began.elapsed().as_secs()
+    }
+}
+
+/// `name value, name value`.
+#[must_use]
+pub fn in_words(figures: &Figures) -> String {
+    let mut text = String::new();
+    for (name, value) in figures {
+        let comma = if text.is_empty() { "" } else { ", " };
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{comma}{name} {value}");
+    }
+    text
+}
