@@ -1,5 +1,6 @@
 //! `xtask bench`: measures, and says how the numbers stand against their aims and against Linux.
 
+mod base;
 mod block;
 mod boot;
 mod chart;
@@ -16,6 +17,10 @@ use clap::Subcommand;
 #[derive(Subcommand)]
 pub(crate) enum Bench {
     Block(block::Options),
+    /// Measure events, beside a Linux guest with the same peer in dom0
+    Events(base::Options),
+    /// Measure requests to Xenstore, beside a Linux guest with the same xenstored
+    Xenstore(base::Options),
     Boot(boot::Options),
     Profile(profile::Options),
 }
@@ -23,6 +28,8 @@ pub(crate) enum Bench {
 pub(crate) fn run(bench: &Bench) -> Result<()> {
     match bench {
         Bench::Block(options) => block::run(options),
+        Bench::Events(options) => base::events(options),
+        Bench::Xenstore(options) => base::xenstore(options),
         Bench::Boot(options) => boot::run(options),
         Bench::Profile(options) => profile::run(options),
     }
