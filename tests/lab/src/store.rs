@@ -55,18 +55,28 @@ impl Dom0 {
         }
     }
 
-    /// Waits until a node has this value.
+    /// Waits until a node has this value. It is looked at again and again, so a value that lasts but a moment may be
+    /// missed.
     pub fn store_wait(&self, path: &str, value: &str, timeout: Duration) -> Result<()> {
-        let (path, value) = (quoted(path), quoted(value));
+        self.wait_for(path, &format!("= {}", quoted(value)), timeout)
+    }
+
+    /// Waits until there is such a node, with any value but none.
+    pub fn store_wait_any(&self, path: &str, timeout: Duration) -> Result<()> {
+        self.wait_for(path, "!= ''", timeout)
+    }
+
+    fn wait_for(&self, path: &str, value: &str, timeout: Duration) -> Result<()> {
+        let path = quoted(path);
         let script = format!(
-            "n={}\nuntil [ \"$(xenstore-read {path} 2>/dev/null)\" = {value} ]; do\n\
+            "n={}\nuntil [ \"$(xenstore-read {path} 2>/dev/null)\" {value} ]; do\n\
              n=$((n - 1)); [ $n -gt 0 ] || {{ xenstore-read {path}; exit 1; }}; usleep 20000\ndone",
             timeout.as_millis() / 20 + 1
         );
         let output = self.run(&script, timeout * 4 + Duration::from_secs(10))?;
         match output.code {
             0 => Ok(()),
-            _ => bail!("{path} does not become {value}, but is {}", output.text().trim_end()),
+            _ => bail!("{path} does not become {value}: it is {}", output.text().trim_end()),
         }
     }
 }

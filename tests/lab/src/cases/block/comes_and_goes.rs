@@ -71,6 +71,7 @@ fn closing(checker: &Checker<'_>) -> Result<()> {
     let vbd = Vbd::new(&guest, "xvda")?;
     let (backend, frontend) = (format!("{}/state", vbd.backend()), format!("{}/state", vbd.frontend()));
     let is = |path: &str, value: &str| dom0.store_wait(path, value, checker.left());
+    let ring = format!("{}/ring-ref", vbd.frontend());
 
     // Without this node the backend cannot connect, so that the guest is kept waiting.
     let node = format!("{}/physical-device", vbd.backend());
@@ -86,9 +87,10 @@ fn closing(checker: &Checker<'_>) -> Result<()> {
     // When it has told where its ring is.
     is(&frontend, state::INITIALISED)?;
     for end in [state::CLOSING, state::CLOSED] {
+        // It lets go, Linux follows, and both start over: then it says again where its ring is.
+        dom0.store_remove(&ring)?;
         dom0.store_write(&backend, end)?;
-        // It lets go, Linux follows, and both start over.
-        is(&frontend, state::CLOSED)?;
+        dom0.store_wait_any(&ring, checker.left())?;
         is(&frontend, state::INITIALISED)?;
     }
     dom0.store_write(&node, &device)?;
