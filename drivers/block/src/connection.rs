@@ -38,7 +38,7 @@ pub(crate) struct Connection<P: Platform> {
     pub(crate) channels: Rc<[Channel<P>]>,
     next_queue: usize,
     in_flight: usize,
-    /// A flush in the place of a barrier is under way; nothing may overtake it.
+    /// A barrier, or a flush in the place of one, is under way; nothing may overtake it.
     exclusive: bool,
     zeroes: Option<Granted<P>>,
 }
@@ -108,16 +108,18 @@ impl<P: Platform> Connection<P> {
         }
         let request = &piece.request;
         match request.task {
-            Task::Barrier if !self.agreed.barrier || self.queues.len() > 1 => {
+            Task::Barrier => {
+                let native = self.agreed.barrier && self.queues.len() == 1;
                 // Nothing overtakes it while it waits for all before it to be done, since it stays first in line.
-                if self.in_flight > 0 {
+                if !native && self.in_flight > 0 {
                     return Issued::Later;
                 }
-                let issued = self.issue_flush(piece);
+                let issued =
+                    if native { self.issue_bare(piece, Op::WriteBarrier) } else { self.issue_flush(piece) };
+                // Linux's backend waits for what is before a barrier, but does not have what follows wait for it.
                 self.exclusive = matches!(issued, Issued::Sent(_));
                 issued
             }
-            Task::Barrier => self.issue_bare(piece, Op::WriteBarrier),
             Task::Flush => self.issue_flush(piece),
             Task::Discard { secure } => self.issue_discard(piece, secure),
             Task::Read | Task::Write | Task::WriteZeroes => self.issue_data(piece),
