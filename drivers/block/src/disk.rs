@@ -147,50 +147,34 @@ impl<P: Platform> Disk<P> {
         if buffer.is_empty() {
             return Ok(buffer);
         }
-        let sectors = sector..sector.saturating_add(buffer.sectors());
-        if let Err(error) = self.check(task, &sectors, impatient).await {
-            return Err(Failed { error, buffer });
-        }
-        match self.0.submit(task, sectors, Some(buffer), impatient).await {
-            (buffer, Ok(())) => Ok(buffer.unwrap_or(Buffer::lost())),
-            (buffer, Err(error)) => Err(Failed { error, buffer: buffer.unwrap_or(Buffer::lost()) }),
+        let end = sector.checked_add(buffer.sectors()).ok_or(Error::OutOfRange);
+        match end.and_then(|end| self.check(task, &(sector..end), impatient).map(|()| end)) {
+            Err(error) => Err(Failed { error, buffer }),
+            Ok(end) => match self.0.submit(task, sector..end, Some(buffer), impatient).await {
+                (buffer, Ok(())) => Ok(buffer.unwrap_or(Buffer::lost())),
+                (buffer, Err(error)) => Err(Failed { error, buffer: buffer.unwrap_or(Buffer::lost()) }),
+            },
         }
     }
 
     async fn order(&self, task: Task, sectors: Range<u64>, impatient: bool) -> Result<(), Error> {
-        self.check(task, &sectors, impatient).await?;
+        self.check(task, &sectors, impatient)?;
         if sectors.is_empty() {
-            return Ok(());
+            self.ready().await?;
+            return self.check(task, &sectors, impatient);
         }
         self.0.submit(task, sectors, None, impatient).await.1
     }
 
-    /// Whether the disk can do this at all. One that was never there yet is waited for.
-    async fn check(&self, task: Task, sectors: &Range<u64>, impatient: bool) -> Result<(), Error> {
+    /// Whether the disk can do this at all, as far as is known. If it is away, it is looked at again when its turn
+    /// comes: until then it stands in line, so that it keeps its place among all that was asked for.
+    fn check(&self, task: Task, sectors: &Range<u64>, impatient: bool) -> Result<(), Error> {
         match self.link() {
-            Link::Dead(error) => return Err(error),
-            Link::Paused if impatient => return Err(Error::Paused),
-            _ => {}
+            Link::Dead(error) => Err(error),
+            Link::Paused if impatient => Err(Error::Paused),
+            Link::Paused => Ok(()),
+            Link::Ready => self.0.fits(task, sectors),
         }
-        if matches!(task, Task::Flush | Task::Barrier) {
-            return Ok(());
-        }
-        let known = || match (self.0.geometry.get(), self.link()) {
-            (_, Link::Dead(error)) => Some(Err(error)),
-            (geometry, _) => geometry.map(Ok),
-        };
-        let geometry = self.0.changed.until(known).await?;
-        let unit = u64::from(geometry.logical_bytes) / SECTOR as u64;
-        if sectors.start > sectors.end || sectors.end > geometry.sectors {
-            return Err(Error::OutOfRange);
-        }
-        if !sectors.start.is_multiple_of(unit) || !sectors.end.is_multiple_of(unit) {
-            return Err(Error::Unaligned);
-        }
-        if geometry.read_only && task != Task::Read {
-            return Err(Error::ReadOnly);
-        }
-        Ok(())
     }
 }
 
@@ -220,6 +204,19 @@ impl<P: Platform> Inner<P> {
         result
     }
 
+    /// Whether the disk, as it is now, can do this.
+    fn fits(&self, task: Task, sectors: &Range<u64>) -> Result<(), Error> {
+        if matches!(task, Task::Flush | Task::Barrier) {
+            return Ok(());
+        }
+        let geometry = self.geometry.get().unwrap_or(NOTHING);
+        geometry.check(sectors)?;
+        if geometry.read_only && task != Task::Read {
+            return Err(Error::ReadOnly);
+        }
+        Ok(())
+    }
+
     /// Sends what can be sent.
     fn pump(&self) {
         let mut line = self.line.borrow_mut();
@@ -229,7 +226,8 @@ impl<P: Platform> Inner<P> {
             return;
         }
         while let Some(piece) = waiting.front_mut() {
-            let (sectors, error) = match connection.issue(piece) {
+            let fits = self.fits(piece.request.task, &piece.request.sectors);
+            let (sectors, error) = match fits.map_or_else(Issued::Failed, |()| connection.issue(piece)) {
                 Issued::Sent(sectors) => {
                     piece.range.start += sectors;
                     if piece.range.is_empty() {
