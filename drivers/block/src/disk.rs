@@ -273,6 +273,9 @@ impl<P: Platform> Inner<P> {
             }
             let error = outcome(&piece.request, status);
             self.answered(&piece.request, piece.range.end - piece.range.start, error);
+            if piece.request.is_kept() {
+                return Err(Corrupt);
+            }
         }
         if connection.in_flight() == 0 && self.link.get() != Link::Ready {
             self.changed.fire();
@@ -325,8 +328,10 @@ impl<P: Platform> Inner<P> {
         self.service();
     }
 
-    /// The backend has let go: what was under way is put first in line again, or fails if its user wants that.
+    /// The backend has let go: what it answered last is taken, and what was under way is put first in line again, or fails if its user wants that.
     pub(crate) fn disconnect(&self) {
+        // One that breaks the protocol has nothing to say any more.
+        let _ = self.take_answers();
         let mut line = self.line.borrow_mut();
         let Some(connection) = line.connection.take() else { return };
         let unfinished = connection.into_unfinished();

@@ -39,6 +39,8 @@ pub(crate) struct Request<P: Platform> {
     left: Cell<u64>,
     error: Cell<Option<Error>>,
     done: Cell<bool>,
+    /// The backend answered it and has not let go of its pages.
+    kept: Cell<bool>,
     waker: Cell<Option<Waker>>,
 }
 
@@ -69,6 +71,7 @@ impl<P: Platform> Request<P> {
             data: RefCell::new(buffer.map_or(Data::None, Data::Ours)),
             error: Cell::new(None),
             done: Cell::new(false),
+            kept: Cell::new(false),
             waker: Cell::new(None),
         };
         if let Some(mut used) = spare.borrow_mut().pop()
@@ -161,6 +164,7 @@ impl<P: Platform> Request<P> {
     /// It is over; `error` is one that concerns it as a whole. Gives whether it went well.
     pub(crate) fn finish(&self, error: Option<Error>) -> bool {
         if !self.take_back() {
+            self.kept.set(true);
             self.error.set(Some(Error::Corrupt));
         } else if let Some(error) = error {
             self.error.set(self.error.get().or(Some(error)));
@@ -174,6 +178,10 @@ impl<P: Platform> Request<P> {
 
     pub(crate) fn is_done(&self) -> bool {
         self.done.get()
+    }
+
+    pub(crate) fn is_kept(&self) -> bool {
+        self.kept.get()
     }
 
     /// Waits until it is over.
