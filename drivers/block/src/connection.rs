@@ -101,6 +101,11 @@ impl<P: Platform> Connection<P> {
         self.in_flight
     }
 
+    /// Whether a part of this is in a ring.
+    pub(crate) fn has(&self, request: &Rc<Request<P>>) -> bool {
+        self.queues.iter().any(|queue| queue.has(request))
+    }
+
     /// Puts as much of `piece` into a ring as one request takes.
     pub(crate) fn issue(&mut self, piece: &Piece<P>) -> Issued {
         if self.exclusive {

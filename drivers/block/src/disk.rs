@@ -328,6 +328,21 @@ impl<P: Platform> Inner<P> {
         self.service();
     }
 
+    /// The backend is going away. Requests that have not been sent fail if their users want that.
+    pub(crate) fn pause(&self) {
+        self.set_link(Link::Paused);
+        let mut line = self.line.borrow_mut();
+        let Line { connection, waiting, .. } = &mut *line;
+        let sent = |request: &Rc<Request<P>>| connection.as_ref().is_some_and(|c| c.has(request));
+        waiting.retain(|piece| {
+            let fails = piece.request.impatient && !sent(&piece.request);
+            if fails && !piece.request.is_done() {
+                piece.request.finish(Some(Error::Paused));
+            }
+            !fails
+        });
+    }
+
     /// The backend has let go: what it answered last is taken, and what was under way is put first in line again, or fails if its user wants that.
     pub(crate) fn disconnect(&self) {
         // One that breaks the protocol has nothing to say any more.

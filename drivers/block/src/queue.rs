@@ -133,6 +133,11 @@ impl<P: Platform> Queue<P> {
         Ok(Some(Answer { piece, status: response.status, slot }))
     }
 
+    /// Whether a part of this is under way.
+    pub(crate) fn has(&self, request: &Rc<Request<P>>) -> bool {
+        self.slots.iter().any(|slot| slot.request.as_ref().is_some_and(|known| Rc::ptr_eq(known, request)))
+    }
+
     /// What is under way.
     pub(crate) fn into_pieces(self) -> impl Iterator<Item = Piece<P>> {
         self.slots

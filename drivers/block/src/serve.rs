@@ -11,6 +11,9 @@ use fata_xenbus::{Change, Connected, Device, Initialising, State};
 use fata_xenstore::Xenstore;
 use xen_hyp::Platform;
 
+/// How often a backend may refuse to connect before we wait until it stirs of its own accord.
+const REFUSALS_MAX: u32 = 3;
+
 /// Why a session ended.
 enum End {
     /// The backend went away, or is about to.
@@ -25,9 +28,10 @@ impl<P: Platform> Disk<P> {
     pub async fn serve(&self, store: &Xenstore<P>) -> fata_xenstore::Error {
         let _pause = Pause(self);
         self.0.set_link(Link::Paused);
+        let mut refusals = 0;
         loop {
             let error = match Device::plug(store, "vbd", self.0.id).await {
-                Ok(device) => match self.session(device).await {
+                Ok(device) => match self.session(device, &mut refusals).await {
                     Ok(()) => continue,
                     Err(error) => error,
                 },
@@ -47,7 +51,11 @@ impl<P: Platform> Disk<P> {
 
     /// One connection, from negotiating to letting go. If it ends so that the disk cannot be used any more, it lasts
     /// until the disk is pulled.
-    async fn session(&self, device: Device<P, Initialising>) -> Result<(), fata_xenstore::Error> {
+    async fn session(
+        &self,
+        device: Device<P, Initialising>,
+        refusals: &mut u32,
+    ) -> Result<(), fata_xenstore::Error> {
         let agreed = Agreed::on(device.numbers(&OFFER).await?, &self.0.options);
         let (mut connection, nodes) = match Connection::new(&self.0.xen, device.peer(), self.0.id, agreed) {
             Ok(new) => new,
@@ -56,9 +64,15 @@ impl<P: Platform> Disk<P> {
                 return self.buried(device).await;
             }
         };
-        let Ok(mut device) = device.initialise(&nodes, State::Initialised).await?.connect().await? else {
-            return Ok(());
+        let mut device = match device.initialise(&nodes, State::Initialised).await?.connect().await? {
+            Ok(device) => device,
+            Err(closed) => {
+                *refusals += 1;
+                // Both of us would keep each other busy for ever.
+                return if *refusals < REFUSALS_MAX { Ok(()) } else { closed.stirred().await };
+            }
         };
+        *refusals = 0;
         let end = match self.properties(&device, &agreed).await? {
             Ok((geometry, agreed)) => {
                 connection.agreed = agreed;
@@ -66,11 +80,11 @@ impl<P: Platform> Disk<P> {
                 self.0.connect(connection, geometry);
                 self.work(&mut device, &agreed).await?
             }
-            Err(error) => End::Dead(error),
+            Err(end) => end,
         };
         let end = match end {
             End::Away => {
-                self.0.set_link(Link::Paused);
+                self.0.pause();
                 // What can be answered is, so that nothing need be done twice.
                 first(self.0.drained(), device.stopped()).await.unwrap_or(Ok(()))?;
                 if self.0.is_broken() { End::Dead(Error::Corrupt) } else { End::Away }
@@ -114,7 +128,7 @@ impl<P: Platform> Disk<P> {
             }
             match self.properties(device, agreed).await? {
                 Ok((geometry, _)) => self.0.set_geometry(geometry),
-                Err(error) => return Ok(End::Dead(error)),
+                Err(end) => return Ok(end),
             }
         }
     }
@@ -123,10 +137,14 @@ impl<P: Platform> Disk<P> {
         &self,
         device: &Device<P, Connected>,
         agreed: &Agreed,
-    ) -> Result<Result<(Geometry, Agreed), Error>, fata_xenstore::Error> {
+    ) -> Result<Result<(Geometry, Agreed), End>, fata_xenstore::Error> {
         let numbers = device.numbers(&PROPERTIES).await?;
         let mode = device.text("mode").await?;
-        Ok(properties(numbers, mode.is_none_or(|mode| mode != "r"), agreed))
+        match properties(numbers, mode.is_none_or(|mode| mode != "r"), agreed) {
+            // Unless what we read were another's already.
+            Err(_) if device.look().await? == Change::Ended => Ok(Err(End::Away)),
+            found => Ok(found.map_err(End::Dead)),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Our half of a device, from being plugged in to being pulled.
 
 use crate::Error;
-use crate::join::{Part, all, either};
+use crate::join::{Part, all, either, once};
 use crate::state::State;
 use alloc::boxed::Box;
 use alloc::format;
@@ -184,13 +184,17 @@ impl<P: Platform, S> Device<P, S> {
         Ok(())
     }
 
-    /// Waits until the backend of a device that we closed begins anew without being asked to, or until the device has
-    /// been pulled.
-    pub async fn reopened(mut self) -> Result<(), Error> {
-        while self.half.look().await? == Some(State::Closed) {
-            self.half.changed().await?;
+    /// Waits until the backend of a device that we closed stirs of its own accord, as when it is started again, or until
+    /// the device has been pulled.
+    pub async fn stirred(mut self) -> Result<(), Error> {
+        if self.half.look().await?.is_none() {
+            return Ok(());
         }
-        Ok(())
+        // What happened before that look is known. A backend that is started again while our half is closed closes at
+        // once, so it is not its state that tells.
+        once(self.half.state.changed()).await;
+        once(self.half.plugged.changed()).await;
+        self.half.changed().await
     }
 
     /// The number in a node of our own directory, such as `trusted`, which the toolstack writes.

@@ -37,3 +37,13 @@ pub(crate) async fn either<T>(a: impl Future<Output = T>, b: impl Future<Output 
     })
     .await
 }
+
+/// Does what the future does without waiting.
+pub(crate) async fn once<T>(future: impl Future<Output = T>) {
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        let _ = future.as_mut().poll(cx);
+        Poll::Ready(())
+    })
+    .await;
+}
