@@ -44,6 +44,12 @@ impl Machine {
         Self { world, server, xen, store, back, disk }
     }
 
+    /// Plugs in the disk again, with a driver for it.
+    pub(crate) fn replug(&self) {
+        self.back.set_driver(true);
+        self.back.plug();
+    }
+
     /// Tasks among which the store and the disk are served.
     pub(crate) fn tasks(&self) -> Tasks<'_> {
         let mut tasks = Tasks::new(&self.world);

@@ -26,10 +26,12 @@ impl Blkback {
         }
         if inner.watch.is_some() && !self.vdev.has_back() {
             inner.detach(&self.world);
+            any = true;
         }
-        if inner.pulling && self.vdev.state() == CLOSED {
+        // Where no driver will ever close it the toolstack loses patience.
+        if inner.pulling && (self.vdev.state() == CLOSED || inner.watch.is_none()) {
             self.vdev.pull();
-            inner.pulling = false;
+            (inner.pulling, any) = (false, true);
         }
         any
     }

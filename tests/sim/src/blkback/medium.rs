@@ -41,7 +41,7 @@ impl Medium {
         self.0.borrow_mut().now.resize(sectors as usize * SECTOR, 0);
     }
 
-    /// From now on keeps what was not flushed apart, so that [`power_cut`](Self::power_cut) can lose it.
+    /// From now on keeps what was not flushed apart, so that it could be lost.
     pub fn cache(&self) {
         self.0.borrow_mut().volatile = true;
     }
@@ -76,14 +76,21 @@ impl Medium {
         self.0.borrow().flushes
     }
 
-    /// Loses what was not flushed, as a cache does that has written back what it liked: each sector holds one of its
-    /// versions since.
-    pub fn power_cut(&self, rng: &mut Rng) {
-        let mut inner = self.0.borrow_mut();
-        for (sector, versions) in core::mem::take(&mut inner.cached) {
+    /// Whether nothing of these sectors would be lost.
+    pub fn is_durable(&self, sectors: Range<u64>) -> bool {
+        self.0.borrow().cached.range(sectors).next().is_none()
+    }
+
+    /// What would be found after a power cut now: a cache has written back what it liked, so each sector holds one of
+    /// its versions since the last flush.
+    pub fn after_power_cut(&self, rng: &mut Rng) -> Vec<u8> {
+        let inner = self.0.borrow();
+        let mut found = inner.now.clone();
+        for (&sector, versions) in &inner.cached {
             let version = rng.within(0..versions.len());
-            inner.now[bytes(sector..sector + 1)].copy_from_slice(&versions[version]);
+            found[bytes(sector..sector + 1)].copy_from_slice(&versions[version]);
         }
+        found
     }
 }
 
