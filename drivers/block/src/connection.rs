@@ -271,7 +271,7 @@ impl<P: Platform> Connection<P> {
         let request = &piece.request;
         if !agreed.persistent {
             if request.task != Task::WriteZeroes {
-                return request.lend(xen, *peer);
+                return request.lend(xen, *peer, agreed.trusted);
             }
             if zeroes.is_none() {
                 *zeroes = Some(lend(xen, *peer, 1, Access::Read)?);

@@ -74,6 +74,8 @@ pub(crate) struct Agreed {
     pub(crate) flush: bool,
     pub(crate) discard: bool,
     pub(crate) discard_secure: bool,
+    /// The backend may see what it is not given.
+    pub(crate) trusted: bool,
 }
 
 impl Agreed {
@@ -92,6 +94,7 @@ impl Agreed {
             flush: false,
             discard: false,
             discard_secure: false,
+            trusted: true,
         }
     }
 }

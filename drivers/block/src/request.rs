@@ -83,12 +83,15 @@ impl<P: Platform> Request<P> {
         Rc::new(request)
     }
 
-    /// Lends its buffer to the backend, unless it has been.
-    pub(crate) fn lend(&self, xen: &Rc<Xen<P>>, peer: DomId) -> Result<(), GrantError> {
+    /// Lends its buffer to the backend, unless it has been. What is only read into goes empty if it is not trusted.
+    pub(crate) fn lend(&self, xen: &Rc<Xen<P>>, peer: DomId, trusted: bool) -> Result<(), GrantError> {
         let mut data = self.data.borrow_mut();
         match core::mem::replace(&mut *data, Data::None) {
             Data::Ours(mut buffer) => {
                 buffer.clear_tail();
+                if self.task == Task::Read && !trusted {
+                    buffer.fill(0);
+                }
                 let (pages, bytes) = buffer.into_pages();
                 let access = if self.task == Task::Read { Access::Write } else { Access::Read };
                 match pages.grant(xen, peer, access) {

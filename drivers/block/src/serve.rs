@@ -74,7 +74,9 @@ impl<P: Platform> Disk<P> {
         };
         *refusals = 0;
         let end = match self.properties(&device, &agreed).await? {
-            Ok((geometry, agreed)) => {
+            Ok((geometry, mut agreed)) => {
+                // Pages that stay lent show nothing but what was on the disk.
+                agreed.trusted = agreed.persistent || device.own_number("trusted").await? != Some(0);
                 connection.agreed = agreed;
                 device.announce().await?;
                 self.0.connect(connection, geometry);
