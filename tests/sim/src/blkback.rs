@@ -136,6 +136,7 @@ struct Inner {
     /// So many before the next.
     skips: usize,
     judge: Option<Judge>,
+    peek: Option<Peek>,
     log: Vec<Seen>,
     complaints: Vec<String>,
     /// Pages stay mapped when requests are answered.
@@ -145,6 +146,7 @@ struct Inner {
     storm: bool,
 }
 
+type Peek = Box<dyn FnMut(&Seen, &[Vec<u8>], &[Vec<u8>])>;
 type Judge = Box<dyn FnMut(&Seen) -> Option<i16>>;
 
 impl Blkback {
@@ -172,6 +174,7 @@ impl Blkback {
             lazy: None,
             skips: 0,
             judge: None,
+            peek: None,
             log: Vec::new(),
             complaints: Vec::new(),
             keeps: false,
@@ -331,6 +334,11 @@ impl Blkback {
     /// Asks this with each request; what it gives is the status that the request fails with.
     pub fn judge(&self, judge: impl FnMut(&Seen) -> Option<i16> + 'static) {
         self.inner.borrow_mut().judge = Some(Box::new(judge));
+    }
+
+    /// Shows this each request when it comes, with all that is in its pages and in those with its segments.
+    pub fn peek(&self, peek: impl FnMut(&Seen, &[Vec<u8>], &[Vec<u8>]) + 'static) {
+        self.inner.borrow_mut().peek = Some(Box::new(peek));
     }
 
     /// All requests it has taken.

@@ -113,7 +113,7 @@ impl Queue {
 
     /// Writes an answer into the ring; it is published with all others of this turn.
     pub(super) fn respond(&mut self, request: &Request, status: i16) {
-        self.back.push(&response(request.id, request.answer, status));
+        self.back.push(&response(request.id, request.op, status));
     }
 
     /// Publishes what was answered, and notifies the guest if it waits for that.

@@ -43,9 +43,8 @@ pub(super) enum Segments {
 
 #[derive(Clone, Debug)]
 pub(super) struct Request {
+    /// That of the data if it is indirect, which is also what the response says.
     pub(super) op: u8,
-    /// What the response has to say: the operation in the slot.
-    pub(super) answer: u8,
     pub(super) id: u64,
     pub(super) handle: u16,
     pub(super) sector: u64,
@@ -57,17 +56,16 @@ pub(super) struct Request {
 
 impl Request {
     /// A request of which only this is known.
-    pub(super) fn bare(answer: u8, id: u64) -> Self {
+    pub(super) fn bare(op: u8, id: u64) -> Self {
         let segments = Segments::Direct(Vec::new());
-        Self { op: answer, answer, id, handle: 0, sector: 0, sectors: 0, secure: false, segments }
+        Self { op, id, handle: 0, sector: 0, sectors: 0, secure: false, segments }
     }
 
     /// Whatever is in a slot, understood; or why not.
     pub(super) fn parse(slot: &[u8; SLOT]) -> Result<Self, &'static str> {
-        let answer = slot[0];
-        let bare = Self::bare(answer, u64_at(slot, 8));
+        let bare = Self::bare(slot[0], u64_at(slot, 8));
         let request = Self { handle: u16_at(slot, 2), sector: u64_at(slot, 16), ..bare };
-        match answer {
+        match request.op {
             READ | WRITE | BARRIER | FLUSH => {
                 let count = usize::from(slot[1]);
                 if count > 11 {

@@ -6,7 +6,7 @@ use super::request::{
 use super::{Blkback, Inner, Order};
 use crate::grants::MappedPage;
 use std::rc::Rc;
-use xen_hyp::SharedMem;
+use xen_hyp::{PAGE_SIZE, SharedMem};
 
 const SECTOR: usize = super::medium::SECTOR;
 
@@ -83,6 +83,9 @@ impl Blkback {
                 };
                 pending.status = inner.judge.as_mut().and_then(|judge| judge(&seen));
                 self.world.trace(format_args!("blkback {seen:?}"));
+                if let Some(peek) = &mut inner.peek {
+                    peek(&seen, &contents(&pending.pages), &contents(&pending.tables));
+                }
                 inner.log.push(seen);
                 if let Order::After(ns) = inner.order {
                     pending.due_ns = self.world.now_ns() + ns;
@@ -241,6 +244,15 @@ impl Blkback {
         drop((pending.pages, pending.tables));
         inner.queues[pending.queue].respond(&pending.request, status);
     }
+}
+
+fn contents(pages: &[Rc<MappedPage>]) -> Vec<Vec<u8>> {
+    let content = |page: &Rc<MappedPage>| {
+        let mut bytes = vec![0; PAGE_SIZE];
+        page.copy_in(0, &mut bytes);
+        bytes
+    };
+    pages.iter().map(content).collect()
 }
 
 impl Pending {
