@@ -89,7 +89,9 @@ impl<P: Platform> Request<P> {
         match core::mem::replace(&mut *data, Data::None) {
             Data::Ours(mut buffer) => {
                 buffer.clear_tail();
-                if self.task == Task::Read && !trusted {
+                // Unless some of it has been read by now, before a reconnect; then it was lent so before.
+                let untouched = self.left.get() == self.sectors.end - self.sectors.start;
+                if self.task == Task::Read && !trusted && untouched {
                     buffer.fill(0);
                 }
                 let (pages, bytes) = buffer.into_pages();

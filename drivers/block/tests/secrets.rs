@@ -5,7 +5,7 @@ mod common;
 use common::{Machine, SECTORS, buffer, guest, read, sectors, write};
 use fata_block::{Disk, Options};
 use fata_disk::{BlockDevice, Buffer, SECTOR};
-use fata_sim::{Blkback, Features, Medium, Rng};
+use fata_sim::{Blkback, Features, Medium, Order, Rng};
 use std::cell::Cell;
 use std::rc::Rc;
 use xen_hyp::{PAGE_SIZE, Pages, SharedMem};
@@ -79,6 +79,33 @@ fn a_backend_that_is_not_trusted_sees_nothing_of_what_is_read_into() {
             machine.finish();
         }
     }
+}
+
+/// A read in several parts, the backend of which is exchanged after the first.
+#[test]
+fn what_was_read_from_one_that_is_not_trusted_is_kept_for_the_next() {
+    let features = Features { trusted: Some(false), ..Features::default() };
+    let options = Options { persistent: false, segments: 11, ..Options::default() };
+    let machine = Machine::new(options, features);
+    machine.back.medium().write(0, &vec![2; 400 * SECTOR]);
+    machine.back.set_order(Order::Held);
+    machine.run(async {
+        let mut reading = Box::pin(machine.disk.read(0, buffer(&[SECRET; 400 * SECTOR])));
+        assert!(common::poll_once(&mut reading).await.is_none());
+        machine.disk.ready().await.unwrap();
+        machine.back.release(2);
+        while machine.back.log().len() < 5 || machine.back.pending() > 3 {
+            machine.world.sleep(1).await;
+        }
+        machine.back.crash(false);
+        machine.back.pull();
+        machine.disk.link_after(fata_block::Link::Ready).await;
+        machine.back.set_order(Order::Arrival);
+        machine.replug();
+        assert_eq!(*reading.await.unwrap(), [2; 400 * SECTOR][..]);
+    });
+    assert_eq!(machine.disk.totals().resent, 3);
+    machine.finish();
 }
 
 /// Pages that stay mapped are of one disk alone.

@@ -7,6 +7,7 @@ use fata_disk::{BlockDevice, Buffer, SECTOR};
 use fata_sim::{Blkback, Features, Medium, Rng, Setup, SimCpu, Tasks, World, Xenstored};
 use fata_xenstore::Xenstore;
 use std::cell::Cell;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
 use xen_hyp::{DomId, Xen};
@@ -142,6 +143,15 @@ pub(crate) async fn drop_after<T>(polls: usize, future: impl Future<Output = T>)
             }
             Poll::Pending => Poll::Pending,
         }
+    })
+    .await
+}
+
+/// Polls the future once; what it gave if it has ended.
+pub(crate) async fn poll_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
+    std::future::poll_fn(|cx| match Pin::new(&mut *future).poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => Poll::Ready(None),
     })
     .await
 }
