@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use fata_lab::{
-    Annotator, BuildRequest, Config, DiskWish, Dom0, Dom0less, DomU, End, Gic, Guest, Lab, Left, Optimise,
-    Progress, Symboliser, Terminal, Transcript, XenVersion, XlDomU,
+    Annotator, BuildRequest, Config, Contents, DiskWish, Dom0, Dom0less, DomU, End, Gic, Guest, Lab, Left,
+    Optimise, Progress, Symboliser, Terminal, Transcript, XenVersion, XlDomU,
 };
 
 /// Where Xen loads a guest's image (xen/include/public/arch-arm.h, GUEST_RAM0_BASE).
@@ -28,9 +28,10 @@ pub(crate) struct Options {
     /// Create the domain with xl on a Linux dom0, instead of having Xen start it alone
     #[arg(long)]
     dom0: bool,
-    /// Give it a disk of so many MiB, xvda, the next xvdb; they are dom0's, and gone when it ends
-    #[arg(long = "disk", value_name = "MiB", requires = "dom0")]
-    disks: Vec<u64>,
+    /// Give it a disk of so many MiB, or with a file's contents, xvda, the next xvdb; they are dom0's, and gone when it
+    /// ends
+    #[arg(long = "disk", value_name = "MiB|FILE", requires = "dom0")]
+    disks: Vec<String>,
     /// Interrupt controller of the board
     #[arg(long, default_value = "3", value_parser = ["2", "3"])]
     gic: String,
@@ -175,9 +176,9 @@ impl Options {
             let host = Dom0::start(lab, &config, progress)?;
             let mut domu = XlDomU::new(&image.name, image.file.clone(), self.memory);
             domu.args.clone_from(&self.args);
-            for (letter, mib) in ('a'..='z').zip(&self.disks) {
-                let disk = host.make_disk(&DiskWish::new(&format!("xvd{letter}"), *mib))?;
-                domu.disks.push(disk.spec(&format!("xvd{letter}")));
+            for (letter, what) in ('a'..='z').zip(&self.disks) {
+                let name = format!("xvd{letter}");
+                domu.disks.push(host.make_disk(&wish(&name, what)?)?.spec(&name));
             }
             let guest = host.create(&domu)?;
             return Ok((Machine::Dom0(Box::new(host)), guest));
@@ -222,6 +223,16 @@ impl Machine {
             Self::Dom0(host) => &host.serial,
         }
     }
+}
+
+/// A disk of so many MiB, or with the contents of this file.
+fn wish(name: &str, what: &str) -> Result<DiskWish> {
+    if let Ok(mib) = what.parse() {
+        return Ok(DiskWish::new(name, mib));
+    }
+    let contents = std::fs::read(what).with_context(|| format!("cannot read {what} for a disk"))?;
+    let bytes = (contents.len() as u64).next_multiple_of(512);
+    Ok(DiskWish { bytes, contents: Contents::Bytes(contents), ..DiskWish::new(name, 0) })
 }
 
 /// Makes text of defmt frames, where there are any.
