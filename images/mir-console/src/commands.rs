@@ -94,7 +94,8 @@ pub static COMMANDS: [Command; COUNT] = [
                overwrites sector N with TEXT and zeroes\n\
                blk bench DISK [COUNT]    times COUNT reads of each of several kinds\n\
                A DISK is xvda, xvdb and so on. Sectors are counted in units of 512 bytes.\n\
-               Ctrl-C ends a command that waits.",
+               Ctrl-C ends a command that waits. A disk that was not used yet lets `xl\n\
+               block-detach` wait in vain.",
         waits: true,
     },
     #[cfg(feature = "files")]

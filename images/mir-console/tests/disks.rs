@@ -59,12 +59,12 @@ fn a_disk_is_listed_used_and_described() {
         seen.starts_with("  xvda          ready: 64 MiB, sectors of 512 bytes, flush, discard"),
         "{seen}"
     );
-    assert!(seen.contains("0 requests, 0 errors") && seen.contains("1 connects, 0 resent"), "{seen}");
+    assert!(seen.contains("0 requests, 0 errors") && seen.contains("connects 1, resent 0"), "{seen}");
     session.ask("blk read xvda 0 8");
     let seen = session.ask("devices");
     assert!(seen.contains("ours Connected, the backend's Connected"), "{seen}");
     assert!(seen.contains("1 requests, 0 errors, 0 in the rings, 0 waiting"), "{seen}");
-    assert!(seen.contains("4 KiB read, 0 B written"), "{seen}");
+    assert!(seen.contains("4 KiB read, 0 B written;"), "{seen}");
 
     // Pulled while it is in use: it lets go.
     back.unplug();
@@ -74,7 +74,7 @@ fn a_disk_is_listed_used_and_described() {
     // And plugged in again.
     back.plug();
     session.rest();
-    assert!(session.ask("blk").contains("2 connects, 0 resent"));
+    assert!(session.ask("blk").contains("connects 2, resent 0"));
     finish(session, &back);
 }
 

@@ -68,7 +68,7 @@ fn disk_rows_below<P: Platform>(t: &mut Table<'_>, label: &str, disk: &Disk<P>) 
     t.row(
         "",
         format_args!(
-            "{} read, {} written, {} connects, {} resent",
+            "{} read, {} written; connects {}, resent {}",
             bytes(totals.sectors_read),
             bytes(totals.sectors_written),
             totals.connects,

@@ -89,7 +89,7 @@ fn plugged(ctx: &Context<'_>) -> Result<()> {
     for round in 1..=3 {
         dom0.attach_disk(GUEST, &disk.spec("xvdb"))?;
         must_say(&ask("devices")?, "xvdb          vbd 51728: ours")?;
-        must_say(&ask("blk")?, &format!("{round} connects"))?;
+        must_say(&ask("blk")?, &format!("connects {round}, resent 0"))?;
         dom0.detach_disk(GUEST, "xvdb")?;
         must_say(&ask("devices")?, "There are no devices.")?;
     }
