@@ -25,9 +25,10 @@ const MODULES: [&str; 12] = [
     "loop",
 ];
 /// Programs of xen-utils, all in one folder.
-const XEN_PROGRAMS: [&str; 7] = [
+const XEN_PROGRAMS: [&str; 8] = [
     "xl",
     "xenstored",
+    "xenstore-control",
     "xenconsoled",
     "xen-init-dom0",
     "init-dom0less",
@@ -122,7 +123,7 @@ pub(crate) fn initramfs(parts: &XenParts) -> Result<Vec<u8>> {
         let path = format!("{xen_dir}/bin/{program}");
         archive.file(&path, 0o755, &read(root, &path)?);
     }
-    for program in ["xl", "xenstored", "xenconsoled"] {
+    for program in ["xl", "xenstored", "xenstore-control", "xenconsoled"] {
         archive.link(&format!("usr/sbin/{program}"), &format!("/{xen_dir}/bin/{program}"));
     }
     // busybox has one that cannot set a sector size; its shell prefers it unless told the path.

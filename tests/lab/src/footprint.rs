@@ -60,8 +60,9 @@ fn grants_and_events(log: &str) -> Option<BTreeSet<String>> {
         } else if let Some(domain) = &domain {
             let is_grant = domain.starts_with("grant") && line.starts_with("[0x");
             let is_port = domain.starts_with("port") && line.contains("]: s=");
-            // Pending and masked bits come and go.
-            let name = line.split([']', '[']).find(|part| !part.trim().is_empty());
+            // Pending and masked bits come and go; and a virtual interrupt may get another port.
+            let virq = line.split(' ').find(|word| is_port && word.starts_with("v="));
+            let name = virq.or_else(|| line.split([']', '[']).find(|part| !part.trim().is_empty()));
             if let (true, Some(name)) = (is_grant || is_port, name) {
                 found.insert(format!("{domain}: {}", name.trim()));
             }
@@ -89,6 +90,7 @@ mod tests {
 (XEN) Event channel information for domain 0:
 (XEN)     port [p/m/s]
 (XEN)        1 [0/0/  -   ]: s=3 n=0 x=0 d=0 p=4
+(XEN)        2 [0/0/  -   ]: s=5 n=0 x=0 v=3
 (XEN) Event channel information for domain 1:
 (XEN)        2 [1/0/0]: s=3 n=0 x=0 d=0 p=6
 ";
@@ -96,7 +98,8 @@ mod tests {
     #[test]
     fn grants_and_ports_are_found_in_xens_words() {
         let found: Vec<_> = grants_and_events(LOG).unwrap().into_iter().collect();
-        assert_eq!(found, ["grant of domain 1: 0x001", "port of domain 0: 1", "port of domain 1: 2"]);
+        let ports = ["port of domain 0: 1", "port of domain 0: v=3", "port of domain 1: 2"];
+        assert_eq!(found, [&["grant of domain 1: 0x001"][..], &ports].concat());
         assert_eq!(grants_and_events("(XEN) nothing"), None);
     }
 

@@ -5,6 +5,8 @@
 mod comes_and_goes;
 mod kinds;
 mod over_and_over;
+mod store;
+mod toolstack;
 
 use anyhow::Result;
 
@@ -16,10 +18,12 @@ const BLOCK_CHECK: &str = "block-check";
 pub(super) fn add(cases: &mut Vec<Case>) {
     kinds::add(cases);
     comes_and_goes::add(cases);
+    toolstack::add(cases);
+    store::add(cases);
     over_and_over::add(cases);
 }
 
-/// A case that runs block-check on a dom0.
+/// A case that runs block-check on a dom0, and leaves nothing behind there.
 fn case(
     spot: Spot,
     name: &str,
