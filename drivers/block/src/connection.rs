@@ -192,10 +192,17 @@ impl<P: Platform> Connection<P> {
     fn issue_data(&mut self, piece: &Piece<P>) -> Issued {
         let Some(queue) = self.queue() else { return Issued::Later };
         let most = u64::from(self.agreed.segments) * PAGE_SECTORS;
-        let sectors = (piece.range.end - piece.range.start).min(most);
-        let count = sectors.div_ceil(PAGE_SECTORS) as usize;
+        let mut sectors = (piece.range.end - piece.range.start).min(most);
+        let mut count = sectors.div_ceil(PAGE_SECTORS) as usize;
         if let Err(error) = self.lend_pages(piece, queue, sectors, count) {
-            return self.no_grant(error);
+            let fewer = self.fewer_pages(queue, count);
+            if fewer == 0 {
+                return self.no_grant(error);
+            }
+            (sectors, count) = (sectors.min(fewer as u64 * PAGE_SECTORS), fewer);
+            if let Err(error) = self.lend_pages(piece, queue, sectors, count) {
+                return self.no_grant(error);
+            }
         }
         let (handle, persistent, zeroes) = (self.handle, self.agreed.persistent, self.zeroes.as_ref());
         let Some((slot, id)) = self.queues[queue].next() else { return Issued::Later };
@@ -290,6 +297,29 @@ impl<P: Platform> Connection<P> {
             _ => {}
         }
         Ok(())
+    }
+
+    /// With how many pages a request can be sent for which not all are to be had: those of a slot that has some, or as
+    /// many as can be lent. None if it is better to wait for a slot that has more.
+    fn fewer_pages(&mut self, queue: usize, count: usize) -> usize {
+        if !self.agreed.persistent {
+            return 0;
+        }
+        let have = self.queues[queue].richest().min(count);
+        if have > 0 {
+            return if self.in_flight == 0 || have >= count / 2 { have } else { 0 };
+        }
+        let mut fewer = count.min(2 * DIRECT_SEGMENTS) / 2;
+        while self.in_flight == 0 && fewer > 0 {
+            if let Ok(pages) = lend(&self.xen, self.peer, fewer, Access::Write)
+                && let Some((slot, _)) = self.queues[queue].next()
+            {
+                slot.own.add(pages);
+                return fewer;
+            }
+            fewer /= 2;
+        }
+        0
     }
 
     /// What becomes of a request for which there is no grant: it waits, if there will be one.

@@ -1,7 +1,7 @@
 //! One ring and what is under way in it.
 
 use crate::request::{Piece, Request};
-use crate::wire::{Response, SLOT_BYTES, Segment};
+use crate::wire::{DIRECT_SEGMENTS, Response, SLOT_BYTES, Segment};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -104,6 +104,21 @@ impl<P: Platform> Queue<P> {
     pub(crate) fn next(&mut self) -> Option<(&mut Slot<P>, u64)> {
         let slot = *self.free.last()?;
         Some((&mut self.slots[usize::from(slot)], u64::from(self.round) << 32 | u64::from(slot)))
+    }
+
+    /// Makes the free slot with the most pages of its own the next one, and gives how many it can use.
+    pub(crate) fn richest(&mut self) -> usize {
+        let Self { free, slots, .. } = self;
+        let pages = |slot: &Slot<P>| {
+            let most = if slot.table.is_some() { usize::MAX } else { DIRECT_SEGMENTS };
+            slot.own.segments.len().min(most)
+        };
+        let Some(best) = (0..free.len()).max_by_key(|&n| pages(&slots[usize::from(free[n])])) else {
+            return 0;
+        };
+        let last = free.len() - 1;
+        free.swap(best, last);
+        pages(&slots[usize::from(free[last])])
     }
 
     /// Puts a request for the first `sectors` of `piece` into the ring, in the slot that was [`next`](Self::next).
