@@ -1,13 +1,14 @@
 //! Builds an image: cargo for the bare-metal target, then a raw file that Xen loads.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::{fs, io, thread};
 
 use anyhow::{Context, Result, bail};
 
 use crate::flatten::{self, Section};
 use crate::lab::Lab;
+use crate::noise;
 use crate::optimise::Optimise;
 use crate::progress::Progress;
 use crate::sysroot::cargo;
@@ -163,8 +164,14 @@ impl Lab {
             .args(default.is_empty().then_some("--no-default-features"))
             .arg("--message-format=json-render-diagnostics")
             .stdin(Stdio::null())
-            .stderr(Stdio::inherit());
-        let output = cargo.output().context("cannot start cargo")?;
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = cargo.spawn().context("cannot start cargo")?;
+        let said = child.stderr.take().map(|stderr| thread::spawn(|| noise::pass_on(stderr, io::stderr())));
+        let output = child.wait_with_output().context("cannot run cargo")?;
+        if let Some(said) = said {
+            let _ = said.join();
+        }
         if !output.status.success() {
             bail!("cannot build {package}: the reason is above");
         }
@@ -180,6 +187,9 @@ impl Lab {
         let mut flags: Vec<String> = [
             // For backtraces.
             "-Cforce-frame-pointers=yes",
+            // Rust runs with the MMU on and all memory it accesses itself Normal, where unaligned accesses are as good
+            // as any (arch-arm/src/machine/entry.rs). The target does not count on that, and moves odd bytes singly.
+            "-Ctarget-feature=-strict-align",
             // It runs wherever it is loaded: linked at 0, with relative relocations in their short form (RELR).
             "-Crelocation-model=pic",
             "-Clink-arg=-pie",

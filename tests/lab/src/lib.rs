@@ -28,6 +28,7 @@ mod lab;
 mod machine;
 mod modules;
 mod mutate;
+mod noise;
 mod optimise;
 mod parts;
 mod ports;

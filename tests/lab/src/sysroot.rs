@@ -32,8 +32,10 @@ debug = "line-tables-only"
 opt-level = 3
 "#;
 
-/// An image is linked with `lto = "fat"`, which wants bitcode from every crate; backtraces want frame pointers.
-const RUSTFLAGS: [&str; 2] = ["-Cembed-bitcode=yes", "-Cforce-frame-pointers=yes"];
+/// An image is linked with `lto = "fat"`, which wants bitcode from every crate; backtraces want frame pointers. Why not
+/// `strict-align`: `image.rs`.
+const RUSTFLAGS: [&str; 3] =
+    ["-Cembed-bitcode=yes", "-Cforce-frame-pointers=yes", "-Ctarget-feature=-strict-align"];
 
 /// What is built of it, and how: `memcpy` and the like included, and core's smaller variants.
 const STD: [&str; 2] = [
