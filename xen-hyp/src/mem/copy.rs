@@ -42,31 +42,42 @@ unsafe fn single(from: *const u8, to: *mut u8, len: usize) {
     }
 }
 
-/// Copies whole blocks of 128 bytes, with the widest loads and stores there are. Gives how many bytes that was.
+/// Copies whole blocks of 64 bytes, with the widest loads and stores there are. Gives how many bytes that was.
 ///
 /// # Safety
 ///
 /// As for [`bytes`].
 #[cfg(all(target_arch = "aarch64", not(miri)))]
 unsafe fn blocks(from: *const u8, to: *mut u8, len: usize) -> usize {
-    const BLOCK: usize = 128;
+    const BLOCK: usize = 64;
     let blocks = len / BLOCK;
     if blocks > 0 {
         // SAFETY: reads and writes the first `blocks` blocks of the range, each byte once. The compiler knows nothing
         // of what is in the memory before or after. Normal memory takes these accesses at any alignment.
         unsafe {
             core::arch::asm!(
+                "subs {blocks}, {blocks}, #4",
+                "b.lo 3f",
                 "2:",
-                "ldp q0, q1, [{from}], #128",
-                "ldp q2, q3, [{from}, #-96]",
-                "ldp q4, q5, [{from}, #-64]",
-                "ldp q6, q7, [{from}, #-32]",
-                "stp q0, q1, [{to}], #128",
-                "stp q2, q3, [{to}, #-96]",
-                "stp q4, q5, [{to}, #-64]",
-                "stp q6, q7, [{to}, #-32]",
+                "ld1 {{v0.2d-v3.2d}}, [{from}], #64",
+                "ld1 {{v4.2d-v7.2d}}, [{from}], #64",
+                "st1 {{v0.2d-v3.2d}}, [{to}], #64",
+                "st1 {{v4.2d-v7.2d}}, [{to}], #64",
+                "ld1 {{v0.2d-v3.2d}}, [{from}], #64",
+                "ld1 {{v4.2d-v7.2d}}, [{from}], #64",
+                "st1 {{v0.2d-v3.2d}}, [{to}], #64",
+                "st1 {{v4.2d-v7.2d}}, [{to}], #64",
+                "subs {blocks}, {blocks}, #4",
+                "b.hs 2b",
+                "3:",
+                "adds {blocks}, {blocks}, #4",
+                "b.eq 5f",
+                "4:",
+                "ld1 {{v0.2d-v3.2d}}, [{from}], #64",
+                "st1 {{v0.2d-v3.2d}}, [{to}], #64",
                 "subs {blocks}, {blocks}, #1",
-                "b.ne 2b",
+                "b.ne 4b",
+                "5:",
                 from = inout(reg) from => _,
                 to = inout(reg) to => _,
                 blocks = inout(reg) blocks => _,
