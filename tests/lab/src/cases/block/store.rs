@@ -17,8 +17,7 @@ pub(super) fn add(cases: &mut Vec<Case>) {
     cases.push(case(Spot::XL, "block-store-slow", 120, slow));
     for xen in XenVersion::ALL {
         let spot = Spot { place: Place::Xl, xen, ..Spot::XL };
-        // Once in some runs a detach after the updates does not come to its end, and it is not known yet whose fault
-        // that is: docs/src/testing.md.
+        // Now and then a detach after the updates does not come to its end: docs/src/testing.md.
         cases.push(Case { on_request: true, ..case(spot, "block-store-updated", 120, updated) });
     }
     let killed = Case::new(Spot::XL, "block-store-killed", killed);
