@@ -209,12 +209,16 @@ impl<P: Platform> Half<P> {
         loop {
             let Some(theirs) = self.look().await? else { return Ok(false) };
             match theirs {
-                State::InitWait | State::Initialised => {
+                State::InitWait | State::Initialised if self.is_new() => {
                     self.begin().await?;
                     return Ok(true);
                 }
-                State::Connected | State::Reconfiguring | State::Reconfigured => {
-                    // With whoever had this half before us.
+                State::InitWait
+                | State::Initialised
+                | State::Connected
+                | State::Reconfiguring
+                | State::Reconfigured => {
+                    // With whoever had this half before us, or about to be.
                     self.close().await?;
                     continue;
                 }
@@ -229,6 +233,11 @@ impl<P: Platform> Half<P> {
             }
             self.changed().await?;
         }
+    }
+
+    /// Whether our half says nothing of anything shared.
+    fn is_new(&self) -> bool {
+        !matches!(self.ours.get(), Some(State::Initialised | State::Connected | State::Closing))
     }
 
     /// Makes our state `Initialising`.
@@ -251,8 +260,10 @@ impl<P: Platform> Half<P> {
             self.changed().await?;
         }
         self.write(&[], State::Closed).await?;
+        // A backend that was started again, and waits to be told of rings, may have found us connected: Linux's then goes
+        // on with what we shared with the one before. So it has to say that it has seen us close.
         while let Some(theirs) = self.look().await? {
-            if !theirs.works() && theirs != State::Closing {
+            if matches!(theirs, State::Closed | State::Initialising | State::Unknown) {
                 break;
             }
             self.changed().await?;
