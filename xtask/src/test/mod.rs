@@ -38,17 +38,12 @@ pub(crate) struct Options {
     jobs: Option<usize>,
 }
 
-impl Options {
-    fn wants(&self, case: &Case) -> bool {
-        case.name.contains(&self.filter) && (!case.on_request || !self.filter.is_empty())
-    }
-}
-
 pub(crate) fn run(options: &Options) -> Result<()> {
     let lab = Lab::open()?;
     let ui = Progress::new();
     let cases = fata_lab::cases();
-    let chosen: Vec<_> = cases.iter().filter(|case| !options.host_only && options.wants(case)).collect();
+    let chosen: Vec<_> =
+        cases.iter().filter(|case| !options.host_only && case.name.contains(&options.filter)).collect();
     let suites = if options.lab_only { Vec::new() } else { host::build(&lab, &options.filter, &ui)? };
     if options.list {
         let names =

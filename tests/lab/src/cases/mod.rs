@@ -75,8 +75,6 @@ pub struct Case {
     pub image: &'static str,
     /// The machine that is worth preparing before it starts.
     pub(crate) dom0: Option<(XenVersion, Gic)>,
-    /// Runs only if it is asked for by (a part of) its name.
-    pub on_request: bool,
     pub(crate) run: Run,
 }
 
@@ -96,7 +94,7 @@ impl Case {
     }
 
     fn named(name: String, run: Run) -> Self {
-        Self { name, limit: Duration::from_secs(60), image: MIR_CONSOLE, dom0: None, on_request: false, run }
+        Self { name, limit: Duration::from_secs(60), image: MIR_CONSOLE, dom0: None, run }
     }
 
     fn limit(self, seconds: u64) -> Self {
