@@ -2,6 +2,8 @@
 
 mod fuzz;
 
+use std::cell::Cell;
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::exit;
 use std::time::{Duration, Instant};
@@ -98,7 +100,13 @@ fn on_xen(lab: &Lab, soak: Soak, options: &Options, ui: &Progress) -> Result<Lin
     let count = options.count.or_else(|| (time.is_none() || soak == Soak::Fifty).then(|| soak.usual()));
     let step = ui.step(soak.name());
     let began = Instant::now();
+    let said = Cell::new(began);
     let tell = |done: u64| {
+        // Where there are no bars, a line now and then.
+        if !std::io::stderr().is_terminal() && said.get().elapsed() >= Duration::from_secs(60) {
+            said.set(Instant::now());
+            eprintln!("{}: {done} after {} s", soak.name(), began.elapsed().as_secs());
+        }
         let share = |part: f64, of: f64| (part / of * 100.0).min(100.0) as u64;
         let percent = match (count, time) {
             (Some(count), None) => share(done as f64, count as f64),
