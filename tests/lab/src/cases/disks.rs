@@ -2,9 +2,8 @@
 
 use anyhow::{Result, ensure};
 
-use super::{Case, Context, GUEST, Place, READY, Spot, Wish};
+use super::{Case, Context, GUEST, Place, Spot, Wish};
 use crate::disk::{Contents, DiskWish, Vbd};
-use crate::host::XlDomU;
 use crate::parts::XenVersion;
 use crate::store::state;
 
@@ -13,7 +12,6 @@ pub(super) fn add(cases: &mut Vec<Case>) {
         let spot = Spot { place: Place::Xl, xen, ..Spot::XL };
         cases.push(Case::new(spot, "disks-offered", move |ctx| offered(ctx, spot)));
     }
-    cases.push(Case::new(Spot::XL, "disks-of-fifty", fifty).limit(300));
 }
 
 /// Catches: a lab whose disks are not what a case asked for, and one that would not see what a domain leaves behind.
@@ -78,33 +76,6 @@ fn offered(ctx: &Context<'_>, spot: Spot) -> Result<()> {
     dom0.destroy(GUEST)?;
     dom0.remove_disk(&plain)?;
     dom0.remove_disk(&large)?;
-    let left = dom0.footprint()?.since(&before);
-    ensure!(left.is_empty(), "left behind: {left:#?}");
-    Ok(())
-}
-
-/// Catches: anything that only so many domains can have, and a dom0 that keeps something of each.
-fn fifty(ctx: &Context<'_>) -> Result<()> {
-    const DOMAINS: usize = 50;
-    let dom0 = ctx.dom0(Spot::XL)?;
-    let before = dom0.footprint()?;
-    let mut disks = Vec::new();
-    for n in 0..DOMAINS {
-        let disk = dom0.make_disk(&DiskWish::new(&format!("disk-{n}"), 1))?;
-        let wish = Wish { memory_mib: 4, args: "quiet".to_owned(), ..Wish::default() };
-        let domu =
-            XlDomU { name: format!("guest-{n}"), disks: vec![disk.spec("xvda")], ..ctx.xl_domu(&wish) };
-        dom0.create_alone(&domu)?;
-        disks.push(disk);
-    }
-    for n in 0..DOMAINS {
-        // Each got as far as to its prompt, with all the others there.
-        dom0.console_of(&format!("guest-{n}"), READY, ctx.left())?;
-    }
-    for (n, disk) in disks.iter().enumerate() {
-        dom0.destroy(&format!("guest-{n}"))?;
-        dom0.remove_disk(disk)?;
-    }
     let left = dom0.footprint()?.since(&before);
     ensure!(left.is_empty(), "left behind: {left:#?}");
     Ok(())

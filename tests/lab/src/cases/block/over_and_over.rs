@@ -20,7 +20,7 @@ pub(super) fn add(cases: &mut Vec<Case>) {
     // Catches: the same when its backend is restarted, and again before the guest has got over it.
     add("block-rebound", 180, |checker, seed| rebind::run(checker, &Meter::of(8), 8, seed));
     // Catches: whatever a domain leaves behind when it is destroyed in the middle of something.
-    add("block-fleeting", 240, |checker, seed| create_destroy::run(checker, &Meter::of(16), seed));
+    add("block-fleeting", 240, |checker, seed| create_destroy::run(checker, &Meter::of(10), seed));
     // Catches: anything that only so many domains can have.
     add("block-of-many", 240, |checker, _| fifty::run(checker, &Meter::of(12)));
 }
