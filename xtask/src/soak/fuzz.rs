@@ -35,6 +35,9 @@ impl Manner {
                 sanitizer: "address",
                 arguments: &["-max_len=256", "-malloc_limit_mb=48", "-timeout=20"],
             },
+            Some("ring") => {
+                Self { corpus: "rings".to_owned(), sanitizer: "none", arguments: &["-timeout=20"] }
+            }
             _ => Self { corpus, sanitizer: "none", arguments: &["-timeout=20"] },
         }
     }
@@ -75,7 +78,10 @@ fn one(lab: &Lab, dir: &Path, target: &str, minutes: u64, ui: &Progress) -> Resu
     let output = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
     let command = |what: &str| {
         let mut cargo = cargo_fuzz(dir);
-        cargo.arg(what).args(["--fuzz-dir", "."]).args(["--sanitizer", manner.sanitizer]).arg(target);
+        // Or what is built with one sanitizer would be built again for another.
+        let built = lab.workspace().join(format!("target/fuzz-{}", manner.sanitizer));
+        cargo.arg(what).args(["--fuzz-dir", "."]).args(["--sanitizer", manner.sanitizer]);
+        cargo.arg("--target-dir").arg(built).arg(target);
         cargo
     };
     step.busy("building");
