@@ -50,12 +50,14 @@ struct Node {
     watch: Watch,
     /// It was written, and has not been read since.
     news: bool,
+    /// What was read in it and not passed on yet.
+    order: Option<Order>,
 }
 
 impl<P: Platform> Control<P> {
     /// Says which orders are followed, and listens for them.
     pub async fn open(store: &Xenstore<P>) -> Result<Self, Error> {
-        let node = |path| store.watch(path).map(|watch| Node { watch, news: false });
+        let node = |path| store.watch(path).map(|watch| Node { watch, news: false, order: None });
         let (shutdown, sysrq) = (node(SHUTDOWN)?, node(SYSRQ)?);
         let write = |(path, value): (&'static str, &'static str)| -> Part<'_, Result<(), Error>> {
             Box::pin(store.write(path, value))
@@ -75,47 +77,57 @@ impl<P: Platform> Control<P> {
         loop {
             // True at once for a new watch, so that orders from before are found.
             either(self.shutdown.changed(), self.sysrq.changed()).await?;
+            // If this future is dropped before an order is acknowledged, the next one finds it here or in its node.
             if self.shutdown.news {
-                let word = self.take(SHUTDOWN).await?;
-                self.shutdown.news = false;
+                let word = self.read(SHUTDOWN).await?;
                 let stood = core::mem::replace(&mut self.suspend, word.as_deref() == Some(SUSPEND));
-                match word.as_deref() {
-                    Some("poweroff") => return Ok(Order::Poweroff),
-                    Some("reboot") => return Ok(Order::Reboot),
-                    Some("halt") => return Ok(Order::Halt),
-                    Some("crash") => return Ok(Order::Crash),
-                    Some(SUSPEND) if !stood => return Ok(Order::Suspend),
-                    _ => {}
+                self.shutdown.order = match word.as_deref() {
+                    Some("poweroff") => Some(Order::Poweroff),
+                    Some("reboot") => Some(Order::Reboot),
+                    Some("halt") => Some(Order::Halt),
+                    Some("crash") => Some(Order::Crash),
+                    Some(SUSPEND) if !stood => Some(Order::Suspend),
+                    _ => self.shutdown.order,
+                };
+                if word.is_some_and(|word| word != SUSPEND) {
+                    self.acknowledge(SHUTDOWN).await?;
+                }
+                self.shutdown.news = false;
+                if let Some(order) = self.shutdown.order.take() {
+                    return Ok(order);
                 }
             }
             if self.sysrq.news {
-                let keys = self.take(SYSRQ).await?;
+                let keys = self.read(SYSRQ).await?;
+                if let Some(keys) = keys {
+                    self.sysrq.order = keys.chars().next().map(Order::Sysrq);
+                    self.acknowledge(SYSRQ).await?;
+                }
                 self.sysrq.news = false;
-                if let Some(key) = keys.and_then(|keys| keys.chars().next()) {
-                    return Ok(Order::Sysrq(key));
+                if let Some(order) = self.sysrq.order.take() {
+                    return Ok(order);
                 }
             }
         }
     }
 
-    /// Takes an order from its node, which is then empty: that is the acknowledgement.
-    async fn take(&self, path: &str) -> Result<Option<String>, Error> {
-        let word = match self.store.try_read_string(path).await {
+    /// What is in a node, if there is anything.
+    async fn read(&self, path: &str) -> Result<Option<String>, Error> {
+        match self.store.try_read_string(path).await {
             // No text, so no order; it is acknowledged like any.
-            Err(Error::BadValue) => Some(String::from("?")),
-            Err(Error::Store(Errno::EACCES)) => None,
-            word => word?.filter(|word| !word.is_empty()),
-        };
-        if let Some(word) = &word
-            && word != SUSPEND
-        {
-            match self.store.write(path, "").await {
-                // Not ours to acknowledge, but an order.
-                Err(Error::Store(Errno::EACCES)) => {}
-                written => written?,
-            }
+            Err(Error::BadValue) => Ok(Some(String::from("?"))),
+            Err(Error::Store(Errno::EACCES)) => Ok(None),
+            word => Ok(word?.filter(|word| !word.is_empty())),
         }
-        Ok(word)
+    }
+
+    /// Empties a node.
+    async fn acknowledge(&self, path: &str) -> Result<(), Error> {
+        match self.store.write(path, "").await {
+            // Not ours to acknowledge, but an order.
+            Err(Error::Store(Errno::EACCES)) => Ok(()),
+            written => written,
+        }
     }
 }
 
