@@ -4,8 +4,9 @@
 use fata_sim::{Setup, SimCpu, Store as Kind, Tasks, World, Xenstored};
 use fata_xenbus::{Bus, Control, Entry, Order, State};
 use fata_xenstore::Xenstore;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::task::Poll;
 use xen_hyp::DomId;
 
 const GUEST: DomId = DomId(1);
@@ -83,6 +84,68 @@ fn nonsense_is_acknowledged_and_no_order() {
         server.rm(SHUTDOWN);
         assert_eq!(rest(), []);
     });
+}
+
+/// A listener that is dropped after so many turns, and another in its place, again and again.
+async fn listen_by_fits_and_starts(store: &Xenstore<SimCpu>, orders: &Orders, polls: usize) {
+    let mut control = Control::open(store).await.unwrap();
+    loop {
+        let mut next = Some(Box::pin(control.next()));
+        let mut left = polls;
+        let got = std::future::poll_fn(|cx| {
+            let polled = next.as_mut().expect("not over yet").as_mut().poll(cx);
+            left -= 1;
+            match polled {
+                Poll::Ready(order) => Poll::Ready(Some(order.unwrap())),
+                Poll::Pending if left == 0 => {
+                    next = None;
+                    Poll::Ready(None)
+                }
+                Poll::Pending => Poll::Pending,
+            }
+        });
+        let got = got.await;
+        drop(next);
+        match got {
+            Some(order) => orders.borrow_mut().push(order),
+            None => store.read("domid").await.map(drop).unwrap(),
+        }
+    }
+}
+
+#[test]
+fn an_order_is_not_lost_with_the_listener_who_was_about_to_hear_it() {
+    for polls in 2..12 {
+        let world = World::new();
+        let server = Xenstored::start(&world);
+        let store = Xenstore::open(&world.guest()).unwrap().expect("a store");
+        let (orders, turns) = (Orders::default(), Cell::new(0));
+        let mut tasks = Tasks::new(&world);
+        tasks.each_turn(|| {
+            turns.set(turns.get() + 1);
+            match turns.get() {
+                200 => server.write(SHUTDOWN, "reboot"),
+                300 => server.write(SYSRQ, "s"),
+                // It would go on for ever.
+                800 => server.pause(),
+                _ => {}
+            }
+        });
+        tasks.spawn(store.serve());
+        tasks.spawn(listen_by_fits_and_starts(&store, &orders, polls));
+        tasks.run();
+        if turns.get() < 300 {
+            // It has come to rest.
+            server.write(SHUTDOWN, "reboot");
+            server.write(SYSRQ, "s");
+            tasks.run();
+        }
+        let heard = orders.take();
+        assert!(heard == [Order::Reboot, Order::Sysrq('s')], "{polls}: {heard:?}");
+        for node in [SHUTDOWN, SYSRQ] {
+            assert_eq!(server.text(node), "", "{polls}: {node} was not acknowledged");
+        }
+    }
 }
 
 #[test]
