@@ -63,7 +63,8 @@ impl<P: Platform> Device<P, Initialising> {
     /// What an earlier session left is cleaned up first, as far as the backend goes along.
     pub async fn plug(store: &Xenstore<P>, kind: &str, id: u32) -> Result<Self, Error> {
         let path = format!("device/{kind}/{id}");
-        let mut plugged = store.watch(&format!("{path}/backend"))?;
+        // Of all of our half, as long as something is missing in it.
+        let mut half = None;
         loop {
             let nodes = ["backend", "backend-id", "state"].map(|name| format!("{path}/{name}"));
             let mut found = texts(store, nodes.into()).await?;
@@ -72,16 +73,20 @@ impl<P: Platform> Device<P, Initialising> {
             // What is no path cannot be a backend's.
             let watch = backend.as_ref().filter(|backend| !backend.is_empty()).and_then(watch);
             let peer = peer.and_then(|id| id.parse().ok());
-            let (Some(backend), Some(state), Some(peer)) = (backend, watch, peer) else {
-                plugged.changed().await?;
+            let (Some(backend), Some(state), Some(peer), Some(ours)) = (backend, watch, peer, ours) else {
+                match &mut half {
+                    None => half = Some(store.watch(&path)?),
+                    Some(half) => half.changed().await?,
+                }
                 continue;
             };
-            let (store, path, ours) = (store.clone(), path.clone(), Cell::new(Some(of_text(ours))));
+            half = None;
+            let plugged = store.watch(&format!("{path}/backend"))?;
+            let (store, path, ours) = (store.clone(), path.clone(), Cell::new(Some(of_text(Some(ours)))));
             let mut half = Half { store, path, backend, peer: DomId(peer), ours, state, plugged };
             if half.ready().await? {
                 return Ok(Self { half, _state: PhantomData });
             }
-            plugged = half.plugged;
         }
     }
 

@@ -436,6 +436,43 @@ fn a_backend_that_refuses_is_tried_again_when_it_stirs_and_not_before() {
     });
 }
 
+/// Nodes that come one by one, in any order, or one that goes: as long as one is missing there is no device.
+#[test]
+fn a_half_that_is_not_whole_is_waited_for() {
+    let nodes = |bench: &Bench| {
+        [("backend", bench.vdev.back().to_string()), ("backend-id", "0".into()), ("state", "1".into())]
+    };
+    for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        for gone in 0..3 {
+            with_bench!(|bench, tasks| {
+                let path = |name: &str| format!("{}/{name}", bench.vdev.front());
+                let nodes = nodes(bench);
+                bench.vdev.plug(&[], &[]);
+                for (name, _) in &nodes {
+                    bench.server.rm(&path(name));
+                }
+                for n in order {
+                    assert_eq!(tasks.run(), 2);
+                    assert_eq!(bench.did.take(), []);
+                    bench.server.write(&path(nodes[n].0), &nodes[n].1);
+                }
+                follow(bench, tasks);
+                assert_eq!(bench.did.take()[..2], [Did::Plugged(DomId::DOM0), Did::Connected]);
+                bench.server.rm(&path(nodes[gone].0));
+                bench.back(state::CONNECTED);
+                assert_eq!(tasks.run(), 2);
+                assert_eq!(bench.did.take(), [Did::Ended]);
+                let served = bench.server.served();
+                assert_eq!(tasks.run(), 2);
+                assert_eq!(bench.server.served(), served);
+                bench.vdev.plug(&[], &[]);
+                follow(bench, tasks);
+                assert_eq!(bench.did.take()[..2], [Did::Plugged(DomId::DOM0), Did::Connected]);
+            });
+        }
+    }
+}
+
 /// Somebody else writes to the same directory all the time: our transactions are tried again.
 #[test]
 fn a_busy_toolstack_does_not_keep_us_from_our_nodes() {
