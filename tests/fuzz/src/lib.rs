@@ -1,9 +1,9 @@
-//! What the targets for disks share: images of `drivers/disk/tests/data`, and changes to them.
+//! What targets share: for disks, images of `drivers/disk/tests/data` and changes to them; for devices, scripts.
 #![forbid(unsafe_code)]
 
-#![forbid(unsafe_code)]
+mod script;
 
-#![forbid(unsafe_code)]
+pub use script::Script;
 
 use core::pin::pin;
 use core::task::{Context, Poll, Waker};

@@ -109,6 +109,8 @@ pub struct Blkback {
     world: World,
     guest: Rc<Domain>,
     vdev: Vdev,
+    /// Of our own half.
+    nodes: StoreWatch,
     id: u32,
     medium: RefCell<Rc<Medium>>,
     inner: RefCell<Inner>,
@@ -120,6 +122,8 @@ struct Inner {
     nodes: BTreeMap<String, Option<String>>,
     /// There is a driver for new devices.
     driver: bool,
+    /// Something is to be looked at that no node tells of.
+    news: bool,
     /// `physical-device` is there.
     inserted: bool,
     /// What the driver has, while it is bound to the device.
@@ -163,6 +167,7 @@ impl Blkback {
             features,
             nodes: BTreeMap::new(),
             driver: true,
+            news: true,
             inserted: true,
             watch: None,
             state: 0,
@@ -182,10 +187,12 @@ impl Blkback {
             kept_rings: Vec::new(),
             storm: false,
         };
+        let vdev = Vdev::new(store, guest, "vbd", id);
         let back = Rc::new(Self {
             world: world.clone(),
             guest: world.find(guest).expect("the guest"),
-            vdev: Vdev::new(store, guest, "vbd", id),
+            nodes: store.watch(vdev.back()),
+            vdev,
             id,
             medium: RefCell::new(medium.clone()),
             inner: RefCell::new(inner),
@@ -250,7 +257,8 @@ impl Blkback {
 
     /// Whether there is a driver, for devices plugged in from now on and the one there is.
     pub fn set_driver(&self, driver: bool) {
-        self.inner.borrow_mut().driver = driver;
+        let mut inner = self.inner.borrow_mut();
+        (inner.driver, inner.news) = (driver, true);
     }
 
     /// Whether the hotplug script has said which disk it is.
@@ -392,6 +400,12 @@ impl Blkback {
 }
 
 impl Inner {
+    /// Unmaps what it should not have.
+    fn let_go(&mut self) {
+        self.kept.clear();
+        self.kept_rings.clear();
+    }
+
     /// Ends the connection and lets the device go.
     fn detach(&mut self, world: &World) {
         self.disconnect(world);

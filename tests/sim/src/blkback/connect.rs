@@ -12,8 +12,9 @@ const READONLY: u32 = 4;
 impl Blkback {
     /// Does what the nodes ask for; gives whether there was anything.
     pub(super) fn follow_states(&self, inner: &mut Inner) -> bool {
+        let news = !self.nodes.take().is_empty() | core::mem::take(&mut inner.news);
         let mut any = false;
-        if inner.watch.is_none() && inner.driver && self.vdev.state() == INITIALISING {
+        if news && inner.watch.is_none() && inner.driver && self.vdev.state() == INITIALISING {
             self.probe(inner);
             any = true;
         }
@@ -24,7 +25,7 @@ impl Blkback {
                 self.front_changed(inner, self.vdev.front_state());
             }
         }
-        if inner.watch.is_some() && !self.vdev.has_back() {
+        if news && inner.watch.is_some() && !self.vdev.has_back() {
             inner.detach(&self.world);
             any = true;
         }

@@ -1,7 +1,7 @@
 //! What a backend that means harm does, or one with a bug.
 
-use super::Blkback;
 use super::request::response;
+use super::{Blkback, Inner, Order};
 use crate::grants::MappedPages;
 use std::rc::Rc;
 use xen_hyp::SharedMem;
@@ -60,9 +60,17 @@ impl Blkback {
 
     /// Lets go of all pages that it should not have.
     pub fn let_go(&self) {
+        self.inner.borrow_mut().let_go();
+    }
+
+    /// From now on an honest backend, as it was before anything was set.
+    pub fn behave(&self) {
         let mut inner = self.inner.borrow_mut();
-        inner.kept.clear();
-        inner.kept_rings.clear();
+        let Inner { order, nodes, judge, peek, keeps, storm, driver, inserted, .. } = &mut *inner;
+        nodes.clear();
+        (*order, *judge, *peek) = (Order::Arrival, None, None);
+        (*keeps, *storm, *driver, *inserted) = (false, false, true, true);
+        inner.let_go();
     }
 
     /// The ids of requests taken and not answered, in their order.

@@ -297,8 +297,9 @@ impl Server {
 
     /// The quota of a domain, or of those to come.
     pub(super) fn quota(&self, dom: Option<u16>, name: &str) -> Result<u32> {
-        let of_domain = dom.and_then(|dom| self.quotas.get(&(Some(dom), name.to_string())));
-        let set = of_domain.or_else(|| self.quotas.get(&(None, name.to_string())));
+        let find = |dom| self.quotas.iter().find(|((of, known), _)| (*of, &known[..]) == (dom, name));
+        let of_domain = dom.and_then(|dom| find(Some(dom)));
+        let set = of_domain.or_else(|| find(None)).map(|(_, value)| value);
         let usual = QUOTAS.iter().find(|(known, _)| *known == name).ok_or("EINVAL")?.1;
         // Zero is none.
         Ok(match set.copied().unwrap_or(usual) {
