@@ -52,22 +52,25 @@ async fn use_disk(disk: &impl BlockDevice, start: u64, seed: u8) {
     assert!(read(disk, start, 8).await.iter().all(|&byte| byte == 0));
 }
 
-/// Deals one blow at this turn. Gives whether the users were done before.
-fn one(
-    (name, strike, mend): Blow,
+/// A guest and its backend.
+struct Kind {
     options: Options,
-    features: &Features,
-    order: &Order,
-    turn: usize,
-    gap: usize,
-) -> bool {
-    let case = format!("{name} at turn {turn}, mended {gap} later, {options:?}");
+    features: Features,
+    order: Order,
+    /// Turns that the backend takes to connect.
+    slow: usize,
+}
+
+/// Deals one blow at this turn. Gives whether the users were done before.
+fn one((name, strike, mend): Blow, kind: &Kind, turn: usize, gap: usize) -> bool {
+    let case = format!("{name} at turn {turn}, mended {gap} later, {:?}, slow {}", kind.options, kind.slow);
     // The last one is shown if something fails.
     println!("{case}");
     let setup = Setup { grant_frames: 8, ..Setup::default() };
-    let machine = Machine::without_disk(setup, options, features.clone(), USERS * EACH);
+    let machine = Machine::without_disk(setup, kind.options, kind.features.clone(), USERS * EACH);
     machine.back.plug();
-    machine.back.set_order(order.clone());
+    machine.back.set_order(kind.order.clone());
+    machine.back.connect_slowly(kind.slow);
     let (turns, done) = (Cell::new(0), Cell::new(0));
     let mut tasks = machine.tasks();
     tasks.each_turn(|| {
@@ -106,12 +109,12 @@ fn one(
 }
 
 /// At every turn of a session, or at one of so many.
-fn every_turn(options: Options, features: &Features, order: &Order, gaps: &[usize], step: usize) {
+fn every_turn(kind: &Kind, gaps: &[usize], step: usize) {
     let mut rng = Rng::new();
     for blow in BLOWS {
         for &gap in gaps {
             let mut turn = rng.within(1..step + 1);
-            while !one(blow, options, features, order, turn, gap) {
+            while !one(blow, kind, turn, gap) {
                 turn += step;
             }
             assert!(turn > 40, "a session is longer than that");
@@ -122,18 +125,40 @@ fn every_turn(options: Options, features: &Features, order: &Order, gaps: &[usiz
 #[test]
 fn at_every_turn_with_pages_lent_for_each_request() {
     let options = Options { persistent: false, ..Options::default() };
-    every_turn(options, &Features::default(), &Order::OneATurn, &[1, 7, NEVER], 5);
+    let kind = Kind { options, features: Features::default(), order: Order::OneATurn, slow: 0 };
+    every_turn(&kind, &[1, 7, NEVER], 5);
 }
 
 #[test]
 fn at_every_turn_with_pages_that_stay_mapped() {
-    every_turn(Options::default(), &Features::default(), &Order::OneATurn, &[2], 1);
+    let options = Options::default();
+    let kind = Kind { options, features: Features::default(), order: Order::OneATurn, slow: 0 };
+    every_turn(&kind, &[2], 1);
 }
 
 #[test]
 fn at_every_turn_with_several_rings_and_any_order() {
     let options = Options { queues: 3, ring_order: 1, segments: 1, ..Options::default() };
+    let features = Features { early: true, ..Features::default() };
+    let kind = Kind { options, features, order: Order::Random(Rng::new()), slow: 0 };
+    every_turn(&kind, &[3], 3);
+}
+
+/// A backend that was started again finds where our rings are, and by the time it says that it is connected to them
+/// they may be others.
+#[test]
+fn at_every_turn_with_a_backend_that_is_slow_to_connect() {
     let mut rng = Rng::new();
-    rng.number();
-    every_turn(options, &Features { early: true, ..Features::default() }, &Order::Random(rng), &[3], 3);
+    for round in 0..4 {
+        let persistent = round % 2 == 0;
+        let slow = rng.within(3..10) + 15 * round;
+        let options = Options { persistent, ..Options::default() };
+        let kind = Kind { options, features: Features::default(), order: Order::Arrival, slow };
+        for blow in [BLOWS[0], BLOWS[1]] {
+            let mut turn = rng.within(1..3);
+            while !one(blow, &kind, turn, 1) {
+                turn += 2;
+            }
+        }
+    }
 }

@@ -130,6 +130,12 @@ struct Inner {
     watch: Option<StoreWatch>,
     state: u32,
     queues: Vec<Queue>,
+    /// Turns that pass between reading where the rings are and saying that it is connected.
+    connect_turns: usize,
+    /// How many of them are left.
+    connecting: usize,
+    /// Something happened meanwhile.
+    missed: bool,
     pending: Vec<Pending>,
     /// The toolstack waits for it to be closed.
     pulling: bool,
@@ -172,6 +178,9 @@ impl Blkback {
             watch: None,
             state: 0,
             queues: Vec::new(),
+            connect_turns: 0,
+            connecting: 0,
+            missed: false,
             pending: Vec::new(),
             pulling: false,
             order: Order::Arrival,
@@ -339,6 +348,11 @@ impl Blkback {
         self.inner.borrow_mut().lazy = Some(rng);
     }
 
+    /// Takes so many turns to connect, between reading where the rings are and saying so; it sees nothing meanwhile.
+    pub fn connect_slowly(&self, turns: usize) {
+        self.inner.borrow_mut().connect_turns = turns;
+    }
+
     /// Asks this with each request; what it gives is the status that the request fails with.
     pub fn judge(&self, judge: impl FnMut(&Seen) -> Option<i16> + 'static) {
         self.inner.borrow_mut().judge = Some(Box::new(judge));
@@ -409,8 +423,8 @@ impl Inner {
     /// Ends the connection and lets the device go.
     fn detach(&mut self, world: &World) {
         self.disconnect(world);
-        self.watch = None;
-        self.state = 0;
+        (self.watch, self.state) = (None, 0);
+        (self.connecting, self.missed) = (0, false);
     }
 
     /// Everything of the guest's that is mapped, but for rings.

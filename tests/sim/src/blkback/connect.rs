@@ -18,10 +18,21 @@ impl Blkback {
             self.probe(inner);
             any = true;
         }
+        if inner.connecting > 0 {
+            inner.connecting -= 1;
+            if inner.connecting == 0 && self.vdev.has_back() {
+                self.update(inner);
+            }
+            return true;
+        }
         let events = inner.watch.as_ref().map_or(0, |watch| watch.take().len());
+        let events = events + usize::from(core::mem::take(&mut inner.missed));
         for _ in 0..events {
             any = true;
-            if inner.watch.is_some() {
+            if inner.connecting > 0 {
+                // The rest has to wait. Each says no more than that there is something to see.
+                inner.missed = true;
+            } else if inner.watch.is_some() {
                 self.front_changed(inner, self.vdev.front_state());
             }
         }
@@ -72,7 +83,10 @@ impl Blkback {
                     Ok(queues) => inner.queues = queues,
                     Err(why) => return self.give_up(inner, why),
                 }
-                self.update(inner);
+                match inner.connect_turns {
+                    0 => self.update(inner),
+                    turns => inner.connecting = turns,
+                }
             }
             CLOSING => self.switch(inner, CLOSING),
             CLOSED => {

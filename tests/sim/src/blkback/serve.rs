@@ -28,6 +28,9 @@ impl Blkback {
     /// Takes requests, and does and answers what its order has it do; gives whether there was anything.
     pub(super) fn serve(&self, inner: &mut Inner) -> bool {
         let mut any = false;
+        if inner.connecting > 0 {
+            return any;
+        }
         for queue in 0..inner.queues.len() {
             let state = &mut inner.queues[queue];
             state.awake |= self.world.dom0().take_event(state.port);
