@@ -56,14 +56,11 @@ impl<P: Platform> Connection<P> {
         node("protocol".into(), PROTOCOL.into());
         node("feature-persistent".into(), u32::from(agreed.persistent).to_string());
         let pages = 1usize << agreed.ring_order;
-        if pages > 1 {
-            node("ring-page-order".into(), agreed.ring_order.to_string());
-            // The same as older backends know it.
-            node("num-ring-pages".into(), pages.to_string());
-        }
-        if agreed.queues > 1 {
-            node("multi-queue-num-queues".into(), agreed.queues.to_string());
-        }
+        let if_several = |count: usize, value: u32| if count > 1 { value.to_string() } else { String::new() };
+        node("ring-page-order".into(), if_several(pages, agreed.ring_order));
+        // The same as older backends know it.
+        node("num-ring-pages".into(), if_several(pages, pages as u32));
+        node("multi-queue-num-queues".into(), if_several(agreed.queues as usize, agreed.queues));
         let (mut queues, mut channels) = (Vec::new(), Vec::new());
         for queue in 0..agreed.queues {
             let prefix = if agreed.queues > 1 { format!("queue-{queue}/") } else { String::new() };

@@ -417,6 +417,40 @@ fn whoever_serves_it_may_be_exchanged_at_any_moment() {
     }
 }
 
+/// What the backend before could do is nothing that this one has to know of.
+#[test]
+fn a_backend_that_comes_back_may_be_able_to_do_more_or_less() {
+    let options = Options { queues: 3, ring_order: 2, segments: 100, persistent: true };
+    let machine = Machine::new(options, Features::default());
+    let mut rng = Rng::new();
+    machine.run(async {
+        machine.disk.ready().await.unwrap();
+        for round in 0..12u32 {
+            let features = Features {
+                queues: round % 2 * 4,
+                ring_order: round % 3,
+                segments: round % 4 * 30,
+                persistent: round % 5 < 3,
+                early: round % 5 == 0,
+                ..Features::default()
+            };
+            machine.back.change_features(|known| *known = features);
+            // Bound again at once, it might take up the ring as it is.
+            machine.back.unbind();
+            machine.back.vdev().write("state", state::CLOSED.to_string());
+            assert_eq!(machine.disk.link_after(Link::Ready).await, Link::Paused);
+            machine.back.bind();
+            machine.disk.ready().await.unwrap();
+            assert_eq!(machine.back.queues(), if round % 2 == 0 { 1 } else { 3 });
+            let bytes = sectors(&mut rng, 1000);
+            write(&machine.disk, 7, &bytes).await;
+            assert!(read(&machine.disk, 7, 1000).await == bytes);
+        }
+    });
+    // It tried the ring that it found first.
+    machine.finish_anyhow();
+}
+
 #[test]
 fn a_backend_that_refuses_again_and_again_is_left_in_peace() {
     let (options, features) = default();

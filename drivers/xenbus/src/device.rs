@@ -90,8 +90,9 @@ impl<P: Platform> Device<P, Initialising> {
         }
     }
 
-    /// Tells the backend where to find us: writes these nodes of our half and the state, all at once. The state is
-    /// [`State::Initialised`], or [`State::Connected`] for a device whose backend expects that (net).
+    /// Tells the backend where to find us: writes these nodes of our half and the state, all at once. A node without a
+    /// value is removed, since an earlier session may have left it. The state is [`State::Initialised`], or
+    /// [`State::Connected`] for a device whose backend expects that (net).
     pub async fn initialise(
         self,
         nodes: &[(String, String)],
@@ -332,7 +333,9 @@ impl<P: Platform> Half<P> {
             let mut parts: Vec<Part<'_, Result<(), Error>>> = Vec::new();
             for (name, value) in nodes {
                 let path = format!("{}/{name}", self.path);
-                parts.push(Box::pin(async move { tx.write(&path, value).await }));
+                parts.push(Box::pin(async move {
+                    if value.is_empty() { tx.rm(&path).await } else { tx.write(&path, value).await }
+                }));
             }
             parts.push(Box::pin(tx.write(&state_path, state.text())));
             all(parts).await.into_iter().collect::<Result<(), Error>>().map(|()| true)
