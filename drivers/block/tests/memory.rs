@@ -60,6 +60,23 @@ fn pages_are_lent_for_a_request_or_for_good_and_never_more_of_them_than_are_in_u
     }
 }
 
+/// Linux keeps 1056 pages mapped for a ring, and maps what is more for each request as if nothing had been agreed on.
+#[test]
+fn a_backend_that_keeps_fewer_pages_mapped_than_are_lent_for_good_works_too() {
+    let features = Features { persistent_max: 10, ..Features::default() };
+    let machine = Machine::new(Options::default(), features);
+    let mut rng = Rng::new();
+    machine.run(async {
+        for round in 0..20 {
+            let bytes = common::sectors(&mut rng, 300);
+            write(&machine.disk, round, &bytes).await;
+            assert!(read(&machine.disk, round, 300).await == bytes);
+        }
+        assert_eq!(machine.back.persistent(), 10);
+    });
+    machine.finish();
+}
+
 #[test]
 fn requests_wait_for_grants_that_others_have() {
     for persistent in [false, true] {
