@@ -5,7 +5,7 @@ mod common;
 use common::{Machine, SECTORS, buffer, read, sectors, write};
 use fata_block::{Link, Options};
 use fata_disk::{BlockDevice, Buffer, Error, SECTOR};
-use fata_sim::{Features, Medium, Order, Rng, Setup, Store, state};
+use fata_sim::{Blkback, Features, Medium, Order, Rng, Setup, Store, state};
 use std::cell::{Cell, RefCell};
 
 fn default() -> (Options, Features) {
@@ -414,6 +414,53 @@ fn whoever_serves_it_may_be_exchanged_at_any_moment() {
         if turn > 100 && after {
             break;
         }
+    }
+}
+
+/// A driver domain that is destroyed and made anew under another number, and domain 0 in between.
+#[test]
+fn backends_may_be_in_any_domain_and_move() {
+    for persistent in [false, true] {
+        let machine = Machine::new(Options { persistent, ..Options::default() }, Features::default());
+        let medium = machine.back.medium();
+        let (world, server, disk) = (&machine.world, &machine.server, &machine.disk);
+        let homes: Vec<_> = (0..3).map(|_| world.guest()).collect();
+        let new_in = |home| {
+            let guest = common::guest(&machine.xen);
+            Blkback::new_in(world, server, home, guest, common::ID, &medium, Features::default())
+        };
+        let elsewhere: Vec<_> = homes.iter().map(|home| new_in(common::guest(home))).collect();
+        let mut rng = Rng::new();
+        let mut model = sectors(&mut rng, 100);
+        machine.run(async {
+            write(disk, 0, &model).await;
+            let mut last = &machine.back;
+            for back in elsewhere.iter().chain([&machine.back, &elsewhere[0]]) {
+                // With something under way, which the next one gets.
+                last.set_order(Order::Held);
+                let bytes = sectors(&mut rng, 20);
+                let mut writing = Box::pin(write(disk, 10, &bytes));
+                assert!(common::poll_once(&mut writing).await.is_none());
+                last.crash(true);
+                last.pull();
+                assert_eq!(disk.link_after(Link::Ready).await, Link::Paused);
+                back.set_driver(true);
+                back.set_order(Order::Arrival);
+                back.plug();
+                writing.await;
+                model[10 * SECTOR..30 * SECTOR].copy_from_slice(&bytes);
+                assert!(read(disk, 0, 100).await == model);
+                last.let_go();
+                last = back;
+            }
+            last.pull();
+            disk.link_after(Link::Ready).await;
+        });
+        for back in &elsewhere {
+            assert_eq!(back.complaints(), Vec::<String>::new());
+        }
+        drop((elsewhere, homes));
+        machine.finish();
     }
 }
 

@@ -1,4 +1,4 @@
-//! A disk's backend in domain 0, written after Linux's `drivers/block/xen-blkback` so as to share its habits, and as
+//! A disk's backend, in domain 0 or another, written after Linux's `drivers/block/xen-blkback` so as to share its habits, and as
 //! much of a toolstack as plugs disks in and pulls them.
 
 mod connect;
@@ -107,6 +107,8 @@ pub enum Order {
 /// The backend of one disk.
 pub struct Blkback {
     world: World,
+    /// Where it runs.
+    home: Rc<Domain>,
     guest: Rc<Domain>,
     vdev: Vdev,
     /// Of our own half.
@@ -160,10 +162,23 @@ type Peek = Box<dyn FnMut(&Seen, &[Vec<u8>], &[Vec<u8>])>;
 type Judge = Box<dyn FnMut(&Seen) -> Option<i16>>;
 
 impl Blkback {
-    /// A driver for this disk of `guest`, which is not plugged in yet.
+    /// A driver in domain 0 for this disk of `guest`, which is not plugged in yet.
     pub fn new(
         world: &World,
         store: &Rc<Xenstored>,
+        guest: DomId,
+        id: u32,
+        medium: &Rc<Medium>,
+        features: Features,
+    ) -> Rc<Self> {
+        Self::new_in(world, store, DomId::DOM0, guest, id, medium, features)
+    }
+
+    /// The same in another domain.
+    pub fn new_in(
+        world: &World,
+        store: &Rc<Xenstored>,
+        home: DomId,
         guest: DomId,
         id: u32,
         medium: &Rc<Medium>,
@@ -196,9 +211,10 @@ impl Blkback {
             kept_rings: Vec::new(),
             storm: false,
         };
-        let vdev = Vdev::new(store, guest, "vbd", id);
+        let vdev = Vdev::new_in(store, home, guest, "vbd", id);
         let back = Rc::new(Self {
             world: world.clone(),
+            home: world.find(home).expect("the backend's domain"),
             guest: world.find(guest).expect("the guest"),
             nodes: store.watch(vdev.back()),
             vdev,
@@ -438,7 +454,7 @@ impl Inner {
     fn disconnect(&mut self, world: &World) {
         self.pending.clear();
         for queue in self.queues.drain(..) {
-            let _ = world.close(&world.dom0(), queue.port);
+            queue.close(world);
         }
     }
 }

@@ -28,10 +28,12 @@ pub mod state {
     pub const RECONFIGURED: u32 = 8;
 }
 
-/// A device of a guest whose backend runs in domain 0.
+/// A device of a guest.
 pub struct Vdev {
     store: Rc<Xenstored>,
     guest: DomId,
+    /// Where its backend runs.
+    home: DomId,
     front: String,
     back: String,
 }
@@ -40,11 +42,16 @@ pub struct Vdev {
 pub type Nodes<'a> = &'a [(&'a str, &'a str)];
 
 impl Vdev {
-    /// The place of a device of this kind (`vbd`, `vif`) and number. It need not be there.
+    /// The place of a device of this kind (`vbd`, `vif`) and number, with a backend in domain 0. It need not be there.
     pub fn new(store: &Rc<Xenstored>, guest: DomId, kind: &str, id: u32) -> Self {
+        Self::new_in(store, DomId::DOM0, guest, kind, id)
+    }
+
+    /// The same with a backend in another domain.
+    pub fn new_in(store: &Rc<Xenstored>, home: DomId, guest: DomId, kind: &str, id: u32) -> Self {
         let front = format!("/local/domain/{}/device/{kind}/{id}", guest.0);
-        let back = format!("/local/domain/0/backend/{kind}/{}/{id}", guest.0);
-        Self { store: store.clone(), guest, front, back }
+        let back = format!("/local/domain/{}/backend/{kind}/{}/{id}", home.0, guest.0);
+        Self { store: store.clone(), guest, home, front, back }
     }
 
     /// The directory of the guest's half.
@@ -59,17 +66,17 @@ impl Vdev {
 
     /// Plugs it in (`libxl__device_generic_add`), with what the kind of device needs besides.
     pub fn plug(&self, front: Nodes<'_>, back: Nodes<'_>) {
-        let (guest, store) = (self.guest.0, &self.store);
+        let (guest, home, store) = (self.guest.0, self.home.0, &self.store);
         self.pull();
         store.write(&self.front, "");
-        store.set_perms(&self.front, &[&format!("n{guest}"), "r0"]);
+        store.set_perms(&self.front, &[&format!("n{guest}"), &format!("r{home}")]);
         store.write(&self.back, "");
-        store.set_perms(&self.back, &["n0", &format!("r{guest}")]);
+        store.set_perms(&self.back, &[&format!("n{home}"), &format!("r{guest}")]);
         let usual = [("frontend", &self.front[..]), ("frontend-id", &guest.to_string()), ("online", "1")];
         for (name, value) in usual.iter().chain(back).chain(&[("state", "1")]) {
             self.write(name, value);
         }
-        let usual = [("backend", &self.back[..]), ("backend-id", "0")];
+        let usual = [("backend", &self.back[..]), ("backend-id", &home.to_string())];
         for (name, value) in usual.iter().chain(front).chain(&[("state", "1")]) {
             store.write(&format!("{}/{name}", self.front), value);
         }

@@ -123,7 +123,7 @@ impl Blkback {
             count if (1..=features.queues.max(1)).contains(&count) => (0..count)
                 .map(|n| {
                     let order = features.ring_order;
-                    Queue::map(&self.world, &self.guest, vdev, &prefix(n), order, persistent_max)
+                    Queue::map(&self.world, &self.home, &self.guest, vdev, &prefix(n), order, persistent_max)
                 })
                 .collect(),
             count => Err(format!("guest requested {count} queues")),

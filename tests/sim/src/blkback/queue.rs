@@ -8,13 +8,14 @@ use crate::world::World;
 use fata_ring::Back;
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use xen_hyp::{DomId, GrantRef, Port, SharedMem};
+use xen_hyp::{GrantRef, Port, SharedMem};
 
 pub(super) struct Queue {
     pub(super) back: Back<Rc<MappedPages>>,
     pub(super) memory: Rc<MappedPages>,
     /// Our end of its channel.
     pub(super) port: Port,
+    home: Rc<Domain>,
     /// There may be requests.
     pub(super) awake: bool,
     /// The guest broke the protocol in it.
@@ -28,6 +29,7 @@ impl Queue {
     /// Maps a ring whose nodes have this prefix, and binds its port (`read_per_ring_refs`).
     pub(super) fn map(
         world: &World,
+        home: &Rc<Domain>,
         guest: &Rc<Domain>,
         vdev: &Vdev,
         prefix: &str,
@@ -45,18 +47,27 @@ impl Queue {
         };
         let map = |gref| {
             world
-                .map_grant(DomId::DOM0, guest, GrantRef(gref), true)
+                .map_grant(home.id(), guest, GrantRef(gref), true)
                 .map_err(|status| format!("mapping ring-ref {gref}: status {status}"))
         };
         let pages: Vec<MappedPage> = grefs.into_iter().map(map).collect::<Result<_, _>>()?;
         let memory = Rc::new(MappedPages(pages));
         let back = Back::attach(memory.clone(), SLOT).map_err(|_| "bogus ring indices".to_string())?;
         let port = world
-            .bind(&world.dom0(), guest.id(), remote)
+            .bind(home, guest.id(), remote)
             .map_err(|error| format!("binding port {}: {error}", remote.0))?;
         let persistent = persistent_max.map(|_| BTreeMap::new());
         let persistent_max = persistent_max.unwrap_or(0);
-        Ok(Self { back, memory, port, awake: true, dead: false, persistent, persistent_max })
+        Ok(Self {
+            back,
+            memory,
+            port,
+            home: home.clone(),
+            awake: true,
+            dead: false,
+            persistent,
+            persistent_max,
+        })
     }
 
     /// Maps a page of a request (`xen_blkbk_map`): persistent ones for writing, whatever for.
@@ -67,8 +78,9 @@ impl Queue {
         gref: u32,
         write: bool,
     ) -> Result<Rc<MappedPage>, String> {
+        let home = self.home.clone();
         let map = |write| {
-            let page = world.map_grant(DomId::DOM0, guest, GrantRef(gref), write);
+            let page = world.map_grant(home.id(), guest, GrantRef(gref), write);
             page.map(Rc::new).map_err(|status| format!("mapping grant {gref}: status {status}"))
         };
         match &mut self.persistent {
@@ -123,7 +135,17 @@ impl Queue {
         }
     }
 
+    /// Whether there was an event since the last time.
+    pub(super) fn take_event(&self) -> bool {
+        self.home.take_event(self.port)
+    }
+
+    /// Lets go of its port, as its pages are.
+    pub(super) fn close(&self, world: &World) {
+        let _ = world.close(&self.home, self.port);
+    }
+
     pub(super) fn notify(&self, world: &World) {
-        let _ = world.send(&world.dom0(), self.port);
+        let _ = world.send(&self.home, self.port);
     }
 }

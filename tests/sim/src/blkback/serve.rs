@@ -33,7 +33,7 @@ impl Blkback {
         }
         for queue in 0..inner.queues.len() {
             let state = &mut inner.queues[queue];
-            state.awake |= self.world.dom0().take_event(state.port);
+            state.awake |= state.take_event();
             if core::mem::take(&mut state.awake) && !state.dead {
                 any = true;
                 self.take_all(inner, queue);
