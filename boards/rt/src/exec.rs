@@ -46,12 +46,15 @@ pub fn run<M: Machine + 'static, T>(machine: &Rc<M>, main: impl AsyncFnOnce(Rt) 
     let woken = Arc::new(Woken(AtomicBool::new(true)));
     let waker = woken.clone().into();
     loop {
-        let busy = executor.turn();
+        let mut busy = executor.turn();
         if woken.take() {
             if let Poll::Ready(value) = main.as_mut().poll(&mut Context::from_waker(&waker)) {
                 return value;
             }
-        } else if !busy {
+            busy = true;
+        }
+        // Timers that are due end the sleep at once.
+        if !busy || (executor.settle() && !woken.is_set()) {
             executor.idle();
         }
     }
@@ -63,6 +66,10 @@ struct Woken(AtomicBool);
 impl Woken {
     fn take(&self) -> bool {
         self.0.swap(false, Ordering::Acquire)
+    }
+
+    fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
     }
 }
 
@@ -91,6 +98,7 @@ impl Executor {
                 tasks: Tasks::new(),
                 timers: RefCell::default(),
                 services: RefCell::default(),
+                added: RefCell::default(),
                 batch: Cell::default(),
                 turns: Cell::new(0),
                 idles: Cell::new(0),
@@ -106,10 +114,17 @@ impl Executor {
 
     /// Runs events, services, timers and the tasks that are ready. Returns whether there were any such tasks.
     ///
-    /// After a turn with tasks there should be another before [`idle`](Self::idle), so that services see what
-    /// the tasks did.
+    /// After a turn with tasks there should be another, or [`settle`](Self::settle), before [`idle`](Self::idle),
+    /// so that services see what the tasks did.
     pub fn turn(&self) -> bool {
         self.core.turn()
+    }
+
+    /// Runs events and services once more. Returns whether no task is ready, so that the machine may sleep.
+    pub fn settle(&self) -> bool {
+        self.core.machine.demux();
+        self.core.serve();
+        self.core.tasks.are_waiting()
     }
 
     /// Lets the machine sleep until an event or the next timer.
@@ -124,6 +139,7 @@ impl Drop for Executor {
     fn drop(&mut self) {
         self.core.tasks.close();
         self.core.services.take();
+        self.core.added.take();
     }
 }
 
@@ -135,6 +151,8 @@ pub(crate) struct Core {
     tasks: Tasks,
     pub(crate) timers: RefCell<Timers>,
     services: RefCell<Vec<Service>>,
+    /// Those to come, since a service may add another.
+    added: RefCell<Vec<Service>>,
     /// The last turn's list, kept for its memory.
     batch: Cell<Vec<Id>>,
     turns: Cell<u64>,
@@ -160,14 +178,13 @@ impl Core {
     }
 
     fn serve(&self) {
-        // Taken out meanwhile, since a service may add another.
-        let mut services = self.services.take();
-        for service in &mut services {
+        let mut services = self.services.borrow_mut();
+        if !self.added.borrow().is_empty() {
+            services.append(&mut self.added.borrow_mut());
+        }
+        for service in &mut *services {
             service();
         }
-        let mut added = self.services.borrow_mut();
-        services.append(&mut added);
-        *added = services;
     }
 
     fn expire(&self) {
@@ -203,10 +220,10 @@ impl Rt {
         JoinHandle { id: self.core.tasks.spawn(Box::pin(task)), core: self.core.clone(), outcome }
     }
 
-    /// Calls `service` in every turn, after events and before tasks. For what has no event of its own to
-    /// wait for, such as a UART whose interrupt only ends the machine's sleep.
+    /// Calls `service` in every turn, after events and before tasks, and again before the machine sleeps. For what
+    /// has no event of its own to wait for, such as a UART whose interrupt only ends the machine's sleep.
     pub fn on_turn(&self, service: impl FnMut() + 'static) {
-        self.core.services.borrow_mut().push(Box::new(service));
+        self.core.added.borrow_mut().push(Box::new(service));
     }
 
     /// Nanoseconds since the machine started.

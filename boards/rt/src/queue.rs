@@ -46,6 +46,10 @@ impl Queue {
         debug_assert!(batch.is_empty());
         mem::swap(&mut *sync::lock(&self.ready), batch);
     }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        sync::lock(&self.ready).is_empty()
+    }
 }
 
 /// What a task's wakers share.

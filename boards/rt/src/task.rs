@@ -65,6 +65,11 @@ impl Tasks {
         self.queue.take(batch);
     }
 
+    /// Whether none is ready.
+    pub(crate) fn are_waiting(&self) -> bool {
+        self.queue.is_empty()
+    }
+
     /// Takes a task in, ready to run. `None`, and the future is dropped, once the executor is closed.
     pub(crate) fn spawn(&self, future: Work) -> Option<Id> {
         if self.closed.get() {
