@@ -18,9 +18,10 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// Chosen by measuring: docs/src/benchmarks.md.
+    /// Chosen by measuring (docs/src/benchmarks.md). With a page for a ring and 32 in a request, Linux never has more than
+    /// the 1056 pages mapped for good that it allows a ring; beyond them it maps and unmaps again and again.
     fn default() -> Self {
-        Self { ring_order: 0, queues: 1, persistent: true, segments: 256 }
+        Self { ring_order: 0, queues: 1, persistent: true, segments: 32 }
     }
 }
 

@@ -20,7 +20,7 @@ fn machine(grant_frames: usize, options: Options) -> Machine {
 #[test]
 fn pages_are_lent_for_a_request_or_for_good_and_never_more_of_them_than_are_in_use() {
     for persistent in [false, true] {
-        let machine = machine(64, Options { persistent, ..Options::default() });
+        let machine = machine(64, Options { persistent, segments: 256, ..Options::default() });
         let (xen, back) = (&machine.xen, &machine.back);
         machine.run(async {
             machine.disk.ready().await.unwrap();
@@ -82,7 +82,7 @@ fn requests_wait_for_grants_that_others_have() {
     for persistent in [false, true] {
         for order in [Order::Arrival, Order::OneATurn, Order::Random(Rng::new())] {
             // 504 grants, and requests of up to 256 pages.
-            let machine = machine(1, Options { persistent, ..Options::default() });
+            let machine = machine(1, Options { persistent, segments: 256, ..Options::default() });
             machine.back.set_order(order);
             let (rng, done) = (RefCell::new(Rng::new()), Cell::new(0));
             let mut tasks = machine.tasks();
@@ -112,7 +112,7 @@ fn requests_wait_for_grants_that_others_have() {
 #[test]
 fn disks_that_share_too_few_grants_get_on_or_say_why_not() {
     for persistent in [false, true] {
-        let options = Options { persistent, ..Options::default() };
+        let options = Options { persistent, segments: 256, ..Options::default() };
         let machine = machine(1, options);
         let id = ID + 16;
         let (world, server) = (&machine.world, &machine.server);

@@ -67,7 +67,8 @@ fn requests_of_several_megabytes_are_divided() {
     const LARGE: u64 = 8 << 20 >> 9;
     let mut rng = Rng::new();
     for persistent in [false, true] {
-        let (options, features) = (Options { persistent, ..Options::default() }, Features::default());
+        let (options, features) =
+            (Options { persistent, segments: 256, ..Options::default() }, Features::default());
         let machine = Machine::without_disk(Setup::default(), options, features, LARGE + 3);
         machine.back.plug();
         let bytes = sectors(&mut rng, LARGE);
@@ -339,7 +340,10 @@ fn a_future_that_is_dropped_leaves_a_request_that_ends_by_itself() {
     let rng = RefCell::new(Rng::new());
     for persistent in [false, true] {
         for polls in 1..6 {
-            let machine = Machine::new(Options { persistent, ..Options::default() }, Features::default());
+            let machine = Machine::new(
+                Options { persistent, segments: 256, ..Options::default() },
+                Features::default(),
+            );
             let disk = &machine.disk;
             machine.run(async {
                 disk.ready().await.unwrap();

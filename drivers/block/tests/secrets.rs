@@ -149,7 +149,7 @@ fn what_is_on_one_disk_is_not_shown_to_the_backend_of_another() {
 #[test]
 fn rings_and_tables_have_nothing_in_them_but_requests() {
     for persistent in [true, false] {
-        let options = Options { persistent, ring_order: 2, queues: 2, ..Options::default() };
+        let options = Options { persistent, ring_order: 2, queues: 2, segments: 256 };
         let machine = Machine::new(options, Features::default());
         let mut rng = Rng::new();
         machine.back.peek(|seen, _, tables| {
