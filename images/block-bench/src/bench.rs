@@ -61,8 +61,9 @@ async fn run<P: Platform, C: Read + Write>(
     }
     let connected_ns = rt.now_ns();
     terminal.print(&|out| writeln!(out, "blk connected ns {connected_ns}")).await?;
+    let mut spare = Vec::new();
     for job in jobs {
-        match measure(rt, &disk, job).await {
+        match measure(rt, &disk, job, &mut spare).await {
             Ok(ns) => terminal.print(&|out| writeln!(out, "{job} total {} ns {ns}", job.total)).await?,
             Err(error) => return Ok(Err(format!("{job}: {error}"))),
         }

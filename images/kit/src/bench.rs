@@ -74,8 +74,9 @@ impl Drop for Stop<'_> {
     }
 }
 
-/// Does a job, and gives the nanoseconds that it took.
-pub async fn measure<D>(rt: &Rt, disk: &D, job: Job) -> Result<u64, Error>
+/// Does a job, and gives the nanoseconds that it took. Buffers are taken from `spare` and put back there, since making
+/// them clears them, which is no part of the job when there are some.
+pub async fn measure<D>(rt: &Rt, disk: &D, job: Job, spare: &mut Vec<Buffer>) -> Result<u64, Error>
 where
     D: BlockDevice + Clone + 'static,
 {
@@ -85,20 +86,24 @@ where
     }
     let shared =
         Rc::new(Shared { disk: disk.clone(), job, blocks, next: Cell::new(0), error: Cell::new(None) });
-    let buffers: Option<Vec<Buffer>> = (0..job.depth).map(|_| Buffer::new(job.block)).collect();
-    let buffers = buffers.ok_or(Error::NoMemory)?;
+    let mut buffers: Vec<_> =
+        spare.extract_if(.., |buffer| buffer.len() == job.block).take(job.depth).collect();
+    while buffers.len() < job.depth {
+        buffers.push(Buffer::new(job.block).ok_or(Error::NoMemory)?);
+    }
     let _stop = Stop(&shared.next);
     let start_ns = rt.now_ns();
     let work = |buffer| rt.spawn(work(shared.clone(), buffer));
     let tasks: Vec<_> = buffers.into_iter().map(work).collect();
     for task in tasks {
-        let _ = task.await;
+        spare.extend(task.await.ok());
     }
     let ns = rt.now_ns() - start_ns;
     shared.error.get().map_or(Ok(ns), Err)
 }
 
-async fn work<D: BlockDevice>(shared: Rc<Shared<D>>, mut buffer: Buffer) {
+/// Gives the buffer back.
+async fn work<D: BlockDevice>(shared: Rc<Shared<D>>, mut buffer: Buffer) -> Buffer {
     let Shared { disk, job, blocks, next, error } = &*shared;
     let wanted = job.total.div_ceil(job.block as u64);
     while next.get() < wanted && error.get().is_none() {
@@ -108,9 +113,13 @@ async fn work<D: BlockDevice>(shared: Rc<Shared<D>>, mut buffer: Buffer) {
         let done = if job.write { disk.write(sector, buffer).await } else { disk.read(sector, buffer).await };
         match done {
             Ok(back) => buffer = back,
-            Err(failed) => return error.set(Some(failed.error)),
+            Err(failed) => {
+                error.set(Some(failed.error));
+                return failed.buffer;
+            }
         }
     }
+    buffer
 }
 
 #[cfg(test)]
@@ -139,15 +148,17 @@ mod tests {
         let disk = Rc::new(MemDisk::new(64).lazy());
         let job = Job { write: false, random: true, block: 4096, total: 40_000, depth: 3 };
         fata_rt::run(&xen, async |rt| {
-            measure(&rt, &disk, job).await.unwrap();
+            let mut spare = Vec::new();
+            measure(&rt, &disk, job, &mut spare).await.unwrap();
+            assert_eq!(spare.iter().map(|buffer| buffer.len()).collect::<Vec<_>>(), [4096; 3]);
             assert_eq!((disk.counts().reads, disk.counts().sectors_read), (10, 80));
             let endless = Job { total: u64::MAX, ..job };
-            let _ = rt.timeout(Duration::ZERO, measure(&rt, &disk, endless)).await;
+            let _ = rt.timeout(Duration::ZERO, measure(&rt, &disk, endless, &mut spare)).await;
             while rt.stats().tasks > 0 {
                 yield_now().await;
             }
             let too_large = Job { block: 64 << 10, ..job };
-            assert_eq!(measure(&rt, &disk, too_large).await, Err(Error::OutOfRange));
+            assert_eq!(measure(&rt, &disk, too_large, &mut spare).await, Err(Error::OutOfRange));
         });
     }
 }

@@ -6,6 +6,7 @@ use super::{Devices, Out, Trouble};
 use crate::table::{Bytes, Table};
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::ops::Range;
 use fata_block::{Disk, Name};
 use fata_disk::{BlockDevice, Buffer, Error, Failed, SECTOR};
@@ -78,7 +79,10 @@ impl<P: Platform> Devices<P> {
     async fn bench(&self, disk: &Disk<P>, ops: u64, out: &Out) -> Result<(), Trouble> {
         for (block, random, depth) in JOBS {
             let job = Job { write: false, random, block, total: block as u64 * ops, depth };
-            let ns = measure(&self.rt, disk, job).await.map_err(|error| failed(disk, error))?.max(1);
+            let ns = measure(&self.rt, disk, job, &mut Vec::new())
+                .await
+                .map_err(|error| failed(disk, error))?
+                .max(1);
             let per_second = ops * NS_PER_S / ns;
             let (order, size) =
                 (if random { "random" } else { "in order" }, format!("{}", Bytes(block as u64)));
