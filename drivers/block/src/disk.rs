@@ -3,12 +3,14 @@
 use crate::connection::{Connection, Issued, outcome};
 use crate::features::Options;
 use crate::request::{Piece, Request, Task};
+use crate::transfer::Transfer;
 use crate::wire;
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::fmt;
+use core::future::{Future, poll_fn};
 use core::ops::Range;
 use fata_disk::{BlockDevice, Buffer, Error, Failed, Geometry, SECTOR};
 use fata_ring::Corrupt;
@@ -137,38 +139,21 @@ impl<P: Platform> Disk<P> {
         (line.connection.as_ref().map_or(0, Connection::in_flight), line.waiting.len())
     }
 
-    async fn transfer(
-        &self,
-        task: Task,
-        sector: u64,
-        buffer: Buffer,
-        impatient: bool,
-    ) -> Result<Buffer, Failed> {
-        if buffer.is_empty() {
-            return Ok(buffer);
-        }
-        let end = sector.checked_add(buffer.sectors()).ok_or(Error::OutOfRange);
-        match end.and_then(|end| self.check(task, &(sector..end), impatient).map(|()| end)) {
-            Err(error) => Err(Failed { error, buffer }),
-            Ok(end) => match self.0.submit(task, sector..end, Some(buffer), impatient).await {
-                (buffer, Ok(())) => Ok(buffer.unwrap_or(Buffer::lost())),
-                (buffer, Err(error)) => Err(Failed { error, buffer: buffer.unwrap_or(Buffer::lost()) }),
-            },
-        }
-    }
-
     async fn order(&self, task: Task, sectors: Range<u64>, impatient: bool) -> Result<(), Error> {
         self.check(task, &sectors, impatient)?;
         if sectors.is_empty() {
             self.ready().await?;
             return self.check(task, &sectors, impatient);
         }
-        self.0.submit(task, sectors, None, impatient).await.1
+        let request = self.0.ask(task, sectors, None, impatient);
+        let (_, result) = poll_fn(|cx| request.poll_end(cx)).await;
+        self.0.reuse(request);
+        result
     }
 
     /// Whether the disk can do this at all, as far as is known. If it is away, it is looked at again when its turn
     /// comes: until then it stands in line, so that it keeps its place among all that was asked for.
-    fn check(&self, task: Task, sectors: &Range<u64>, impatient: bool) -> Result<(), Error> {
+    pub(crate) fn check(&self, task: Task, sectors: &Range<u64>, impatient: bool) -> Result<(), Error> {
         match self.link() {
             Link::Dead(error) => Err(error),
             Link::Paused if impatient => Err(Error::Paused),
@@ -179,29 +164,32 @@ impl<P: Platform> Disk<P> {
 }
 
 impl<P: Platform> Inner<P> {
-    /// Puts a request in line and waits for its end.
-    async fn submit(
+    /// Puts a request in line.
+    pub(crate) fn ask(
         &self,
         task: Task,
         sectors: Range<u64>,
         buffer: Option<Buffer>,
         impatient: bool,
-    ) -> (Option<Buffer>, Result<(), Error>) {
+    ) -> Rc<Request<P>> {
+        let range = 0..sectors.end - sectors.start;
         let request = Request::new(task, sectors, buffer, impatient, &self.spare);
         {
             let mut line = self.line.borrow_mut();
-            let range = 0..request.sectors.end - request.sectors.start;
             let order = line.order;
             line.order += 1;
             line.waiting.push_back(Piece { request: request.clone(), range, order });
         }
         self.pump();
-        let result = request.wait().await;
+        request
+    }
+
+    /// Keeps a request that is over, to be used again.
+    pub(crate) fn reuse(&self, request: Rc<Request<P>>) {
         let mut spare = self.spare.borrow_mut();
         if spare.len() < SPARE {
             spare.push(request);
         }
-        result
     }
 
     /// Whether the disk, as it is now, can do this.
@@ -426,13 +414,13 @@ macro_rules! block_device {
                 let $disk = self;
                 $inner.0.geometry.get().unwrap_or(NOTHING)
             }
-            async fn read(&self, sector: u64, buffer: Buffer) -> Result<Buffer, Failed> {
+            fn read(&self, sector: u64, buffer: Buffer) -> impl Future<Output = Result<Buffer, Failed>> {
                 let $disk = self;
-                $inner.transfer(Task::Read, sector, buffer, $impatient).await
+                Transfer::new(&$inner, Task::Read, sector, buffer, $impatient)
             }
-            async fn write(&self, sector: u64, buffer: Buffer) -> Result<Buffer, Failed> {
+            fn write(&self, sector: u64, buffer: Buffer) -> impl Future<Output = Result<Buffer, Failed>> {
                 let $disk = self;
-                $inner.transfer(Task::Write, sector, buffer, $impatient).await
+                Transfer::new(&$inner, Task::Write, sector, buffer, $impatient)
             }
             async fn flush(&self) -> Result<(), Error> {
                 let $disk = self;
@@ -454,5 +442,5 @@ macro_rules! block_device {
     };
 }
 
-block_device!(Disk, disk => disk, false);
+block_device!(Disk, disk => *disk, false);
 block_device!(Impatient, disk => disk.0, true);

@@ -15,6 +15,7 @@ mod name;
 mod queue;
 mod request;
 mod serve;
+mod transfer;
 mod wire;
 
 pub use disk::{Disk, Impatient, Link, Totals};

@@ -4,9 +4,8 @@ use crate::wire::PAGE_SECTORS;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
-use core::future::poll_fn;
 use core::ops::Range;
-use core::task::{Poll, Waker};
+use core::task::{Context, Poll, Waker};
 use fata_disk::{Buffer, Error};
 use xen_hyp::{Access, DomId, GrantError, GrantRef, Granted, Platform, SharedMem, StillMapped, Xen};
 
@@ -189,21 +188,17 @@ impl<P: Platform> Request<P> {
         self.kept.get()
     }
 
-    /// Waits until it is over.
-    pub(crate) async fn wait(&self) -> (Option<Buffer>, Result<(), Error>) {
-        poll_fn(|cx| {
-            if self.done.get() {
-                return Poll::Ready(());
-            }
+    /// Whether it is over, and how it ended; wakes the one who asked last. To be asked no more once it is.
+    pub(crate) fn poll_end(&self, cx: &mut Context<'_>) -> Poll<(Option<Buffer>, Result<(), Error>)> {
+        if !self.done.get() {
             self.waker.set(Some(cx.waker().clone()));
-            Poll::Pending
-        })
-        .await;
+            return Poll::Pending;
+        }
         let buffer = match core::mem::replace(&mut *self.data.borrow_mut(), Data::None) {
             Data::Ours(buffer) => Some(buffer),
             _ => self.task.has_data().then(Buffer::lost),
         };
-        (buffer, self.error.get().map_or(Ok(()), Err))
+        Poll::Ready((buffer, self.error.get().map_or(Ok(()), Err)))
     }
 }
 
