@@ -199,11 +199,11 @@ mod tests {
     #[test]
     fn copies_are_exact_at_every_alignment_and_length() {
         // Longer than two rounds of the quickest loop.
-        const SIZE: usize = 320;
+        const SIZE: usize = 2400;
         let (_memory, region) = region(SIZE / 8);
         let pattern: Vec<u8> = (1..=SIZE).map(|n| n as u8).collect();
         for offset in 0..24 {
-            for len in (0..=40).chain(120..=140).chain([256, 270, 290]) {
+            for len in (0..=40).chain(60..=70).chain([128, 270, 1023, 1024, 1025, 1090, 2048, 2375]) {
                 region.copy_out(0, &[0xee; SIZE]);
                 region.copy_out(offset, &pattern[..len]);
                 let mut all = [0; SIZE];
