@@ -29,6 +29,9 @@ impl Signal {
     /// Wakes everybody who waits.
     pub fn fire(&self) {
         self.fired.set(self.fired.get() + 1);
+        if self.waiting.borrow().is_empty() {
+            return;
+        }
         let mut waiting = self.waiting.take();
         for waker in waiting.drain(..).flatten() {
             waker.wake();

@@ -104,8 +104,10 @@ pub fn console(xen: &Rc<Xen<ArmCpu>>, parts: &Parts) -> Rc<Console<ArmCpu>> {
 
 /// Keeps the console going and brings the log to it, as long as the run loop runs.
 pub fn attend(rt: &Rt, console: &Rc<Console<ArmCpu>>) {
-    let attended = console.clone();
-    rt.on_turn(move || attended.service());
+    if !console.service_on_event() {
+        let attended = console.clone();
+        rt.on_turn(move || attended.service());
+    }
     if let Some(interval) = console.tick_interval() {
         let (ticked, rt2) = (console.clone(), rt.clone());
         drop(rt.spawn(async move {

@@ -4,6 +4,7 @@ use alloc::rc::Rc;
 use alloc::string::String;
 use core::fmt::{self, Write};
 use core::mem;
+use core::sync::atomic::{AtomicBool, Ordering};
 use fata_arch_arm::early::Writer;
 use fata_arch_arm::timer;
 use fata_console::Console;
@@ -23,6 +24,9 @@ struct Waiting {
 }
 
 static WAITING: Mutex<Waiting> = Mutex::new(Waiting { attended: false, text: String::new(), lost: 0 });
+
+/// There is text, or was: looked at in every turn.
+static HAS_TEXT: AtomicBool = AtomicBool::new(false);
 
 /// Registers sinks and clock.
 pub(crate) fn init() {
@@ -49,6 +53,7 @@ fn append(what: fmt::Arguments<'_>) {
         let _ = Writer.write_fmt(what);
     } else if waiting.text.len() < MOST {
         let _ = waiting.text.write_fmt(what);
+        HAS_TEXT.store(true, Ordering::Relaxed);
     } else {
         waiting.lost += 1;
     }
@@ -57,6 +62,7 @@ fn append(what: fmt::Arguments<'_>) {
 /// What waits, if anything does.
 fn take() -> Option<String> {
     let mut waiting = WAITING.lock();
+    HAS_TEXT.store(false, Ordering::Relaxed);
     if waiting.lost > 0 {
         let lost = mem::take(&mut waiting.lost);
         let _ = write!(waiting.text, "[{lost} log lines lost: the console does not keep up]\r\n");
@@ -70,7 +76,7 @@ pub(crate) fn pump<P: Platform>(rt: &Rt, console: Rc<Console<P>>) {
     let more = Rc::new(Signal::new());
     let fire = more.clone();
     rt.on_turn(move || {
-        if !WAITING.lock().text.is_empty() {
+        if HAS_TEXT.load(Ordering::Relaxed) {
             fire.fire();
         }
     });

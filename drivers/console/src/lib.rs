@@ -18,6 +18,7 @@ pub use pv::PvConsole;
 pub use uart::{Uart, UartRegisters};
 pub use xen_io::XenIo;
 
+use alloc::rc::Rc;
 use core::fmt;
 use core::future::Future;
 use core::pin::pin;
@@ -120,6 +121,17 @@ impl<P: Platform> Console<P> {
             Self::XenIo(_) => Kind::XenIo,
             Self::Uart(_) => Kind::Uart,
         }
+    }
+
+    /// Has [`service`](Self::service) done at each event, if events announce all that there is to do. Gives whether
+    /// that is so; if not, it is to be called once a turn.
+    pub fn service_on_event(self: &Rc<Self>) -> bool {
+        let Self::Pv(pv) = &**self else { return false };
+        // What came before anybody listened.
+        pv.service();
+        let console = Rc::downgrade(self);
+        pv.on_event(Rc::new(move || console.upgrade().iter().for_each(|console| console.service())));
+        true
     }
 
     /// Does what events and interrupts ask for. The run loop calls it once a turn, after

@@ -86,7 +86,12 @@ impl<P: Platform> PvConsole<P> {
         matches!(self.rings(), Ok(Some(rings)) if rings.connected())
     }
 
-    /// Moves kept output on and tells the backend of what it has not seen. Once a turn of the run loop.
+    pub(crate) fn on_event(&self, handler: Rc<dyn Fn()>) {
+        self.channel.on_event(handler);
+    }
+
+    /// Moves kept output on and tells the backend of what it has not seen. At each event, or once a turn of the run
+    /// loop.
     pub fn service(&self) {
         let seen = Some(self.channel.seen());
         if self.serviced.replace(seen) != seen

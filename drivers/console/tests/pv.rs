@@ -49,13 +49,18 @@ fn echo_a_mebibyte(setup: Setup, buffer: usize, peer_chunks: bool) {
     if peer_chunks {
         daemon.chunk_randomly(rng.clone());
     }
-    let console = open(&xen);
+    let console = Rc::new(open(&xen));
     let sent = rng.bytes(len);
     daemon.input(&sent);
     let mut tasks = Tasks::new(&world);
-    tasks.each_turn(|| console.service());
+    // Either way.
+    if peer_chunks {
+        assert!(console.service_on_event());
+    } else {
+        tasks.each_turn(|| console.service());
+    }
     tasks.spawn(async {
-        let (mut input, mut output) = (&console, &console);
+        let (mut input, mut output) = (&*console, &*console);
         let mut buffer = vec![0; buffer];
         let mut left = len;
         while left > 0 {
@@ -79,6 +84,25 @@ fn a_mebibyte_is_echoed_without_loss() {
 fn a_mebibyte_is_echoed_without_loss_in_random_pieces_over_the_wrap_of_the_indices() {
     let setup = Setup { console_index: u32::MAX - 5000, ..Setup::default() };
     echo_a_mebibyte(setup, 77, true);
+}
+
+#[test]
+fn output_kept_for_a_daemon_to_come_follows_at_its_first_event() {
+    let world = World::new();
+    let xen = world.guest();
+    let daemon = Xenconsoled::new(&world, xen.platform().domain());
+    let page = xen.platform().domain().console_page();
+    page.write(CONNECTION, &1u8);
+    let console = Rc::new(open(&xen));
+    assert!(console.service_on_event());
+    put_blocking(&console, b"early").unwrap();
+    world.run_backends();
+    assert_eq!(daemon.take_output(), b"");
+    daemon.restart();
+    while world.run_backends() | xen.demux() {}
+    assert_eq!(daemon.take_output(), b"early");
+    // The handler is no reason for it to stay.
+    assert_eq!(Rc::strong_count(&console), 1);
 }
 
 #[test]
