@@ -1,0 +1,36 @@
+//! Links: devices that carry Ethernet frames, and what any of them can wear.
+//!
+//! The seam between drivers and a network stack is smoltcp's [`phy::Device`]. A [`Link`] adds what a stack must know
+//! besides: whether frames get through at the moment, what the address is, and when to look again.
+#![cfg_attr(not(test), no_std)]
+#![forbid(unsafe_code)]
+
+use core::task::Waker;
+use smoltcp::phy;
+use smoltcp::wire::EthernetAddress;
+
+/// How it stands with a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// Whether frames get through. While they do not, there is nothing to receive and no room to send.
+    pub up: bool,
+    /// Its address. All zeroes until it is known.
+    pub mac: EthernetAddress,
+    /// Counts the times that it came up. With another number the capabilities may be others, and neighbours must hear
+    /// of us anew.
+    pub epoch: u32,
+}
+
+/// A device that a stack can stand on.
+pub trait Link: phy::Device {
+    /// How it stands.
+    fn status(&self) -> Status;
+
+    /// Sends off what was written. To be called once after each poll of a stack, so that the other end is woken at most
+    /// once for it.
+    fn flush(&mut self);
+
+    /// Has `waker` woken, once, when a frame has come, when there is room to send again after there was none, or when
+    /// the status has changed. Register first and then look, so that nothing is missed. There is one waker, the last.
+    fn register(&mut self, waker: &Waker);
+}
