@@ -4,7 +4,8 @@
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
-use fata_block::{Disk, Options};
+use fata_block::Disk;
+use fata_net::Nic;
 use fata_rt::Rt;
 use fata_xenstore::{Error, State, Xenstore};
 use xen_hyp::{Platform, Xen};
@@ -50,7 +51,7 @@ pub fn disk<P: Platform>(
     xen: &Rc<Xen<P>>,
     store: &Xenstore<P>,
     id: u32,
-    options: Options,
+    options: fata_block::Options,
 ) -> Disk<P> {
     let disk = Disk::new(xen, id, options);
     let (served, store) = (disk.clone(), store.clone());
@@ -59,4 +60,21 @@ pub fn disk<P: Platform>(
         fata_log::error!("disk {}: {}", served.id(), error);
     }));
     disk
+}
+
+/// The network interface with this number, served from now on, whether it is there already or not.
+pub fn nic<P: Platform>(
+    rt: &Rt,
+    xen: &Rc<Xen<P>>,
+    store: &Xenstore<P>,
+    id: u32,
+    options: fata_net::Options,
+) -> Nic<P> {
+    let nic = Nic::new(xen, id, options);
+    let (served, store) = (nic.clone(), store.clone());
+    drop(rt.spawn(async move {
+        let error = served.serve(&store).await;
+        fata_log::error!("network interface {}: {}", served.id(), error);
+    }));
+    nic
 }

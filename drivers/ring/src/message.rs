@@ -154,9 +154,30 @@ impl<M: SharedMem> Front<M> {
                 return Ok(None);
             }
         }
+        Ok(Some(self.consume()))
+    }
+
+    /// Takes the next response if there is one. No event is asked for, unlike by [`take`](Self::take): for responses
+    /// that nobody waits for.
+    pub fn try_take<S: Message>(&mut self) -> Result<Option<S>, Corrupt> {
+        if self.rsp_cons == self.rsp_seen && !self.look()? {
+            return Ok(None);
+        }
+        Ok(Some(self.consume()))
+    }
+
+    /// Asks for an event when `count` responses are there that have not been taken. Gives whether they are there
+    /// already, and no event need come.
+    pub fn ask(&mut self, count: u32) -> Result<bool, Corrupt> {
+        self.ring.arm(RSP_EVENT, self.rsp_cons.wrapping_add(count.saturating_sub(1)));
+        self.look()?;
+        Ok(self.rsp_seen.wrapping_sub(self.rsp_cons) >= count)
+    }
+
+    fn consume<S: Message>(&mut self) -> S {
         let response = self.ring.take(self.rsp_cons);
         self.rsp_cons = self.rsp_cons.wrapping_add(1);
-        Ok(Some(response))
+        response
     }
 
     /// Looks for responses. Only requests that were published can have been answered.

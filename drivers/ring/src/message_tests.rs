@@ -231,3 +231,26 @@ fn a_full_ring_takes_no_more() {
     front.push(&[0; 4]);
     front.push(&[0; 4]);
 }
+
+#[test]
+fn who_asks_for_several_responses_gets_one_event_for_them() {
+    for start in [0, u32::MAX - 1] {
+        let memory = Memory::of_slots(4);
+        let mut front = Front::from(memory.clone(), 4, start);
+        let mut back = Back::attach(memory, 4).unwrap();
+        (0..4u32).for_each(|n| front.push(&n.to_le_bytes()));
+        let _ = front.publish();
+        assert_eq!(front.try_take::<u32>(), Ok(None));
+        assert_eq!(front.ask(3), Ok(false));
+        for n in 0..4u32 {
+            let _ = back.take::<u32>().unwrap();
+            back.push(&n.to_le_bytes());
+            assert_eq!(back.publish(), n == 2, "the third is what was asked for");
+        }
+        assert_eq!(front.ask(4), Ok(true));
+        for n in 0..4u32 {
+            assert_eq!(front.try_take::<u32>(), Ok(Some(n)));
+        }
+        assert_eq!(front.try_take::<u32>(), Ok(None));
+    }
+}

@@ -174,6 +174,11 @@ impl<P: Platform, S> Device<P, S> {
         readable(self.half.store.read_string(&format!("{}/{name}", self.half.backend)).await)
     }
 
+    /// A watch on a node of the backend's directory.
+    pub fn watch(&self, name: &str) -> Result<Watch, Error> {
+        self.half.store.watch(&format!("{}/{name}", self.half.backend))
+    }
+
     /// Closes our half, and waits until the backend has let go of what we shared with it, or is no more.
     pub async fn close(&mut self) -> Result<(), Error> {
         self.half.close().await
@@ -201,6 +206,11 @@ impl<P: Platform, S> Device<P, S> {
         once(self.half.state.changed()).await;
         once(self.half.plugged.changed()).await;
         self.half.changed().await
+    }
+
+    /// The text in a node of our own directory, such as `mac`, which the toolstack writes.
+    pub async fn own_text(&self, name: &str) -> Result<Option<String>, Error> {
+        readable(self.half.store.read_string(&format!("{}/{name}", self.half.path)).await)
     }
 
     /// The number in a node of our own directory, such as `trusted`, which the toolstack writes.

@@ -1,0 +1,204 @@
+//! A connection to one backend: its rings, and which of them a frame takes.
+
+use crate::checksum::Transport;
+use crate::features::{Agreed, ETHERNET};
+use crate::nic::{Error, Totals};
+use crate::rx::{Frame, Rx};
+use crate::tx::Tx;
+use crate::wire::{Extra, tx_flag};
+use alloc::format;
+use alloc::rc::Rc;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use fata_ring::Corrupt;
+use xen_hyp::{Channel, DomId, Platform, Xen};
+
+pub(crate) struct Connection<P: Platform> {
+    pub(crate) agreed: Agreed,
+    pub(crate) mtu: usize,
+    queues: Vec<Queue<P>>,
+    /// The queue that is looked at first for frames.
+    next: usize,
+}
+
+struct Queue<P: Platform> {
+    tx: Tx<P>,
+    rx: Rx<P>,
+    tx_channel: Rc<Channel<P>>,
+    /// The same unless they are split.
+    rx_channel: Rc<Channel<P>>,
+}
+
+impl<P: Platform> Connection<P> {
+    /// Lays out rings for `peer`, and gives the nodes that tell it where they are.
+    pub(crate) fn new(
+        xen: &Rc<Xen<P>>,
+        peer: DomId,
+        agreed: Agreed,
+        mtu: usize,
+    ) -> Result<(Self, Vec<(String, String)>), Error> {
+        let mut nodes = Vec::new();
+        // A node without a value is removed: it may be of an earlier connection.
+        let mut node = |name: String, value: String| nodes.push((name, value));
+        let if_so = |is: bool| if is { "1".to_string() } else { String::new() };
+        let takes = agreed.takes;
+        node("request-rx-copy".into(), if_so(true));
+        node("feature-rx-notify".into(), if_so(true));
+        node("feature-sg".into(), if_so(takes.sg));
+        node("feature-gso-tcpv4".into(), if_so(takes.gso));
+        node("feature-gso-tcpv6".into(), if_so(takes.gso));
+        node("feature-no-csum-offload".into(), if_so(!takes.checksum));
+        node("feature-ipv6-csum-offload".into(), if_so(takes.checksum));
+        node("request-multicast-control".into(), if_so(agreed.multicast));
+        let several = agreed.queues > 1;
+        node(
+            "multi-queue-num-queues".into(),
+            if several { agreed.queues.to_string() } else { String::new() },
+        );
+        let mut queues = Vec::new();
+        for number in 0..agreed.queues {
+            let queue = Queue::new(xen, peer, &agreed)?;
+            let prefix = if several { format!("queue-{number}/") } else { String::new() };
+            let (tx, rx) = (queue.tx_channel.port().0.to_string(), queue.rx_channel.port().0.to_string());
+            node(format!("{prefix}tx-ring-ref"), queue.tx.gref().0.to_string());
+            node(format!("{prefix}rx-ring-ref"), queue.rx.gref().0.to_string());
+            let (one, tx, rx) =
+                if agreed.split { (String::new(), tx, rx) } else { (tx, String::new(), String::new()) };
+            node(format!("{prefix}event-channel"), one);
+            node(format!("{prefix}event-channel-tx"), tx);
+            node(format!("{prefix}event-channel-rx"), rx);
+            queues.push(queue);
+        }
+        if several {
+            for name in
+                ["tx-ring-ref", "rx-ring-ref", "event-channel", "event-channel-tx", "event-channel-rx"]
+            {
+                node(name.into(), String::new());
+            }
+        }
+        Ok((Self { agreed, mtu, queues, next: 0 }, nodes))
+    }
+
+    /// All event channels.
+    pub(crate) fn channels(&self) -> impl Iterator<Item = &Rc<Channel<P>>> {
+        self.queues.iter().flat_map(|queue| {
+            let split = Some(&queue.rx_channel).filter(|_| self.agreed.split);
+            core::iter::once(&queue.tx_channel).chain(split)
+        })
+    }
+
+    /// The next frame that is in order. `None` means that there is none, and that an event will come when there is.
+    pub(crate) fn take(&mut self, totals: &mut Totals) -> Result<Option<(usize, Frame)>, Corrupt> {
+        let count = self.queues.len();
+        for _ in 0..count {
+            let queue = self.next;
+            let rx = &mut self.queues[queue].rx;
+            while let Some(frame) = rx.take(totals, self.agreed.takes.checksum)? {
+                let bytes = &frame.bytes[..frame.len];
+                if frame.trusted || Transport::of(bytes).is_none_or(|transport| transport.holds(bytes)) {
+                    totals.rx_frames += 1;
+                    totals.rx_bytes += frame.len as u64;
+                    return Ok(Some((queue, frame)));
+                }
+                totals.rx_bad_sum += 1;
+                rx.give_back(frame.bytes);
+            }
+            // Each has its turn, and one that was empty has armed its event.
+            self.next = if queue + 1 < count { queue + 1 } else { 0 };
+        }
+        Ok(None)
+    }
+
+    /// Takes the memory of a frame from this queue back.
+    pub(crate) fn give_back(&mut self, queue: usize, bytes: Vec<u8>) {
+        if let Some(queue) = self.queues.get_mut(queue) {
+            queue.rx.give_back(bytes);
+        }
+    }
+
+    /// Whether the longest frame can be sent, whichever queue it takes. If not, an event will come when it can.
+    pub(crate) fn has_room(&mut self, totals: &mut Totals) -> Result<bool, Corrupt> {
+        for queue in &mut self.queues {
+            if !queue.tx.has_room(totals)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Sends a frame, in which checksums of TCP and UDP have to be seen to. There has to be [room](Self::has_room).
+    /// `segment` is the payload of the packets that it is to be cut into, if it is longer than the MTU.
+    pub(crate) fn send(&mut self, frame: &mut [u8], segment: Option<u16>, totals: &mut Totals) {
+        let transport = Transport::of(frame);
+        let mut flags = 0;
+        let mut is_v6 = false;
+        if let Some(transport) = transport {
+            is_v6 = transport.is_v6;
+            if if is_v6 { self.agreed.csum_v6 } else { self.agreed.csum_v4 } {
+                transport.blank(frame);
+                flags = tx_flag::CSUM_BLANK | tx_flag::DATA_VALIDATED;
+            } else {
+                transport.fill(frame);
+            }
+        }
+        let extra =
+            segment.filter(|_| frame.len() > self.mtu + ETHERNET).map(|size| Extra::segments(size, is_v6));
+        let queue = if self.queues.len() > 1 { flow(frame) % self.queues.len() } else { 0 };
+        self.queues[queue].tx.send(frame, flags, extra);
+        totals.tx_frames += 1;
+        totals.tx_bytes += frame.len() as u64;
+    }
+
+    /// Asks for frames to a multicast address, or not any more. `false` if there is no room for that now.
+    pub(crate) fn multicast(
+        &mut self,
+        address: [u8; 6],
+        wanted: bool,
+        totals: &mut Totals,
+    ) -> Result<bool, Corrupt> {
+        let tx = &mut self.queues[0].tx;
+        let room = tx.has_room(totals)?;
+        if room {
+            tx.tell(&Extra::multicast(address, wanted));
+        }
+        Ok(room)
+    }
+
+    /// Publishes what was sent and which buffers are free, and notifies the backend if it waits for either.
+    pub(crate) fn flush(&mut self) {
+        for queue in &mut self.queues {
+            let (sent, posted) = (queue.tx.publish(), queue.rx.post());
+            let one = Rc::ptr_eq(&queue.tx_channel, &queue.rx_channel);
+            if sent || (posted && one) {
+                queue.tx_channel.notify();
+            }
+            if posted && !one {
+                queue.rx_channel.notify();
+            }
+        }
+    }
+}
+
+impl<P: Platform> Queue<P> {
+    fn new(xen: &Rc<Xen<P>>, peer: DomId, agreed: &Agreed) -> Result<Self, Error> {
+        let tx = Tx::new(xen, peer, agreed.sg).map_err(|_| Error::NoMemory)?;
+        let rx = Rx::new(xen, peer, agreed.takes.sg).map_err(|_| Error::NoMemory)?;
+        let channel = || xen.listen(peer).map(Rc::new).map_err(|_| Error::NoChannel);
+        let tx_channel = channel()?;
+        let rx_channel = if agreed.split { channel()? } else { tx_channel.clone() };
+        Ok(Self { tx, rx, tx_channel, rx_channel })
+    }
+}
+
+/// A number that is the same for all frames of a flow: from addresses, and ports where they usually are.
+fn flow(frame: &[u8]) -> usize {
+    let addresses = match (frame.get(12), frame.get(13)) {
+        (Some(0x08), Some(0x00)) => frame.get(26..38),
+        (Some(0x86), Some(0xdd)) => frame.get(22..58),
+        _ => frame.get(..12),
+    };
+    let mix = |hash: u32, byte: &u8| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193);
+    // FNV-1a.
+    let hash = addresses.unwrap_or_default().iter().fold(0x811c_9dc5, mix);
+    (hash ^ hash >> 16) as usize
+}
