@@ -48,6 +48,8 @@ pub enum GrantError {
     Withheld(DomId),
     /// The page lies beyond what version 1 of the table can name: above 16 TiB.
     TooHigh,
+    /// This entry of the table is in use, or can never be.
+    Taken(GrantRef),
     /// There is no page to grant.
     Nothing,
     /// There is no address space to map it in.
@@ -64,6 +66,7 @@ impl fmt::Display for GrantError {
             Self::TableFull => f.write_str("the grant table is full"),
             Self::Withheld(dom) => write!(f, "{dom} does not let go of pages it was lent"),
             Self::TooHigh => f.write_str("the page is above 16 TiB"),
+            Self::Taken(gref) => write!(f, "grant reference {} is taken", gref.0),
             Self::Nothing => f.write_str("there is no page to grant"),
             Self::NoWindow => f.write_str("no address space for another domain's pages"),
             Self::Status(status) => match status_name(*status) {
@@ -156,6 +159,32 @@ impl Grants {
         (self.free.get() >= count).then_some(entries)
     }
 
+    /// Makes this free entry the one that is used next.
+    fn bring_forward(&self, platform: &impl Platform, entry: u32) -> Result<(), GrantError> {
+        let taken = GrantError::Taken(GrantRef(entry));
+        let known = self.next.borrow().len();
+        if entry as usize >= known {
+            // Of as many as make the table that long.
+            self.reserve(platform, self.free.get() + entry as usize + 1 - known.min(entry as usize))
+                .ok_or(taken)?;
+        }
+        let mut next = self.next.borrow_mut();
+        let first = self.first_free.get();
+        if entry == first && first != NONE {
+            return Ok(());
+        }
+        let before = match first {
+            NONE => None,
+            first => chain(&next, first).find(|&at| next[at as usize] == entry),
+        };
+        // The chain's end is not an entry.
+        let Some(before) = before.filter(|_| entry != NONE) else { return Err(taken) };
+        next[before as usize] = next[entry as usize];
+        next[entry as usize] = first;
+        self.first_free.set(entry);
+        Ok(())
+    }
+
     /// Ends all grants of a chain and frees it, unless one of them is in use. Those before and after that one are
     /// ended all the same.
     fn close(&self, entries: &[GrantEntry], first: u32) -> bool {
@@ -208,6 +237,35 @@ impl Pages {
         match lend(xen, &self, peer, access) {
             Ok(first) => Ok(Granted { first, peer, pages: Some(self), xen: xen.clone() }),
             Err(error) => Err(Refused { error, pages: self }),
+        }
+    }
+}
+
+impl Pages {
+    /// Lends a single page by a reference that was agreed on with the peer beforehand, where nobody can tell it.
+    pub fn grant_at<P: Platform>(
+        self,
+        xen: &Rc<Xen<P>>,
+        peer: DomId,
+        access: Access,
+        gref: GrantRef,
+    ) -> Result<Granted<P>, Refused> {
+        xen.reclaim_grants();
+        let free = match self.count() {
+            1 => xen.grants.bring_forward(xen.platform(), gref.0),
+            _ => Err(GrantError::Nothing),
+        };
+        if let Err(error) = free {
+            return Err(Refused { error, pages: self });
+        }
+        let granted = self.grant(xen, peer, access)?;
+        if granted.gref() == gref {
+            return Ok(granted);
+        }
+        // A page came back from somebody just now, and its entry went first.
+        match granted.revoke() {
+            Ok(pages) => Err(Refused { error: GrantError::Taken(gref), pages }),
+            Err(StillMapped(_)) => Err(Refused { error: GrantError::Taken(gref), pages: Self::none() }),
         }
     }
 }

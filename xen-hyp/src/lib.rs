@@ -30,7 +30,7 @@ pub use event::{Channel, EventTotals, PortInfo, PortStatus, Virq};
 pub use grant::{Access, GrantError, GrantRef, GrantTotals, Granted, Refused, StillMapped};
 pub use info::{Features, Version};
 pub use mapped::Mapped;
-pub use mem::{SharedMem, SharedPage};
+pub use mem::{SharedBits, SharedMem, SharedPage};
 pub use pages::Pages;
 pub use param::{HvmParam, Reserved};
 pub use platform::{Gfn, PAGE_SIZE, Platform};

@@ -2,7 +2,7 @@
 
 use crate::abi::grant::{GNTMAP_HOST_MAP, MapGrantRef, UnmapGrantRef};
 use crate::grant::{GrantError, GrantRef};
-use crate::mem::{Region, SharedMem};
+use crate::mem::{Region, SharedBits, SharedMem};
 use crate::platform::{PAGE_SIZE, Platform, Window};
 use crate::xen::{DomId, Xen};
 use alloc::rc::Rc;
@@ -132,6 +132,13 @@ impl<P: Platform> SharedMem for Mapped<P> {
     }
     fn copy_out(&self, offset: usize, from: &[u8]) {
         self.pieces(offset, from.len(), |region, at, part| region.copy_out(at, &from[part]));
+    }
+}
+
+impl<P: Platform> SharedBits for Mapped<P> {
+    fn update(&self, offset: usize, clear: u32, set: u32) -> Option<u32> {
+        let (region, at) = self.region(offset);
+        region.update(at, clear, set)
     }
 }
 

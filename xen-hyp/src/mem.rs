@@ -56,6 +56,19 @@ pub trait SharedMem {
     }
 }
 
+/// Shared memory in which bits of a word can be changed without disturbing its others, which the peer changes too.
+pub trait SharedBits: SharedMem {
+    /// Clears and then sets bits of a word, all at once, after all our stores and before all our later loads. Gives what
+    /// the word was before; `None` if the peer kept changing it, so that we gave up: it must not hold us here (XSA-295).
+    fn update(&self, offset: usize, clear: u32, set: u32) -> Option<u32>;
+}
+
+impl<M: SharedBits + ?Sized> SharedBits for Rc<M> {
+    fn update(&self, offset: usize, clear: u32, set: u32) -> Option<u32> {
+        (**self).update(offset, clear, set)
+    }
+}
+
 impl<M: SharedMem + ?Sized> SharedMem for Rc<M> {
     fn size(&self) -> usize {
         (**self).size()
@@ -95,6 +108,12 @@ macro_rules! shared_mem_of_region {
             }
             fn copy_out(&self, offset: usize, from: &[u8]) {
                 self.$($region)+.copy_out(offset, from);
+            }
+        }
+
+        impl<P: $crate::platform::Platform> $crate::mem::SharedBits for $type<P> {
+            fn update(&self, offset: usize, clear: u32, set: u32) -> Option<u32> {
+                $crate::mem::SharedBits::update(&self.$($region)+, offset, clear, set)
             }
         }
     };
@@ -183,6 +202,26 @@ impl SharedMem for Region {
     }
 }
 
+/// Tries at a word that the peer is changing.
+const TRIES: usize = 256;
+
+impl SharedBits for Region {
+    fn update(&self, offset: usize, clear: u32, set: u32) -> Option<u32> {
+        let word = self.word(offset);
+        // Not `fetch_or`, which may be a loop of loads and stores that a peer keeps from ending, and of
+        // compare-and-exchange the kind that does not loop either.
+        for _ in 0..TRIES {
+            let now = word.load(Ordering::Relaxed);
+            let new = now & !clear | set;
+            if word.compare_exchange_weak(now, new, Ordering::SeqCst, Ordering::Relaxed).is_ok() {
+                fence(Ordering::SeqCst);
+                return Some(now);
+            }
+        }
+        None
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -225,6 +264,15 @@ mod tests {
         region.store(8, 7);
         assert_eq!(region.read::<u32>(8), 7);
         assert_eq!(region.read::<u8>(8), 7);
+    }
+
+    #[test]
+    fn bits_are_changed_alone() {
+        let (_memory, region) = region(1);
+        region.store(4, 0x0f0f_0f0f);
+        assert_eq!(region.update(4, 0x00ff_0000, 0x00f0_0001), Some(0x0f0f_0f0f));
+        assert_eq!(region.load(4), 0x0ff0_0f0f);
+        assert_eq!(region.load(0), 0);
     }
 
     #[test]

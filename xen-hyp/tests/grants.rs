@@ -41,6 +41,33 @@ fn what_a_peer_writes_is_there_when_the_page_is_back() {
 }
 
 #[test]
+fn a_page_is_lent_by_the_reference_that_was_agreed_on() {
+    let world = World::new();
+    let xen = world.guest();
+    let at = |gref: u32| Pages::new(1).unwrap().grant_at(&xen, DomId::DOM0, Access::Write, GrantRef(gref));
+    // The table's last entry is used first otherwise; from its ends, from the middle, and beyond what it has yet.
+    let held: Vec<_> = [8, 9, 511, 100, 101, 99, 600].map(|gref| (gref, at(gref).unwrap())).into();
+    assert!(held.iter().all(|(gref, granted)| granted.gref() == GrantRef(*gref)));
+    for taken in [0, 1, 7, 100, 600] {
+        let refused = at(taken).unwrap_err();
+        assert_eq!(refused.error, GrantError::Taken(GrantRef(taken)));
+        assert_eq!(refused.pages.count(), 1);
+    }
+    assert_eq!(at(u32::MAX).unwrap_err().error, GrantError::Taken(GrantRef(u32::MAX)));
+    let others: Vec<_> = (0..500).map(|_| lend(&xen, 1)).collect();
+    let mut all: Vec<u32> = others.iter().map(|granted| granted.gref().0).collect();
+    all.extend(held.iter().map(|(gref, _)| *gref));
+    all.sort();
+    let count = all.len();
+    all.dedup();
+    assert_eq!(all.len(), count, "one entry for two pages");
+    drop((others, held));
+    assert_eq!(xen.grant_totals().lent, 0);
+    assert!(at(100).is_ok());
+    world.assert_cleaned_up();
+}
+
+#[test]
 fn a_page_granted_for_reading_is_not_written_and_only_its_peer_gets_it() {
     let world = World::new();
     let (xen, other) = (world.guest(), world.guest());

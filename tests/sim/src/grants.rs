@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use xen_hyp::abi::grant::{GTF_PERMIT_ACCESS, GTF_READING, GTF_READONLY, GTF_WRITING};
 use xen_hyp::mem::Region;
-use xen_hyp::{DomId, GrantRef, PAGE_SIZE, SharedMem};
+use xen_hyp::{DomId, GrantRef, PAGE_SIZE, SharedBits, SharedMem};
 
 /// `GNTST_general_error`.
 const GENERAL_ERROR: i16 = -1;
@@ -215,6 +215,18 @@ impl SharedMem for MappedPages {
     }
     fn copy_out(&self, offset: usize, from: &[u8]) {
         Self::pieces(offset, from.len(), |page, at, part| self.0[page].copy_out(at, &from[part]));
+    }
+}
+
+impl SharedBits for MappedPages {
+    fn update(&self, offset: usize, clear: u32, set: u32) -> Option<u32> {
+        self.0[offset / PAGE_SIZE].update(offset % PAGE_SIZE, clear, set)
+    }
+}
+
+impl SharedBits for MappedPage {
+    fn update(&self, offset: usize, clear: u32, set: u32) -> Option<u32> {
+        self.region.update(offset, clear, set)
     }
 }
 

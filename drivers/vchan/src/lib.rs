@@ -1,0 +1,23 @@
+//! vchan: a stream of bytes each way between two domains, over memory that one lends to the other
+//! (`xen/include/public/io/libxenvchan.h`).
+//!
+//! The server lends a control page and the rings, the client maps them; then both do the same things. How the client
+//! learns where they are is a [`Meeting`]: a path in Xenstore, as libxenvchan and Qubes have it, or numbers that both
+//! were given beforehand, for systems without Xenstore.
+#![cfg_attr(not(test), no_std)]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod connect;
+mod error;
+mod layout;
+mod meeting;
+mod memory;
+mod stream;
+
+pub use connect::{Listener, connect, listen};
+pub use error::Error;
+pub use layout::Orders;
+pub use meeting::{Fixed, Meeting, Offer, StorePath};
+pub use stream::Vchan;
