@@ -9,11 +9,14 @@
 mod blkback;
 mod domain;
 mod events;
+mod frame;
 mod grants;
 mod hypercall;
+mod netback;
 mod page;
 mod rng;
 mod store;
+mod switch;
 mod tasks;
 mod vdev;
 mod world;
@@ -22,10 +25,13 @@ mod xenstored;
 
 pub use blkback::{Blkback, Features, Medium, Order, Seen};
 pub use domain::{Domain, Setup, SimCpu};
+pub use frame::{Csum, ETHERNET, Frame, Headers};
 pub use grants::{MappedPage, MappedPages};
+pub use netback::{Features as NetFeatures, NetStats, Netback, Sending, Taken, Way};
 pub use page::Page;
 pub use rng::Rng;
 pub use store::Store;
+pub use switch::{Switch, SwitchPort, SwitchStats};
 pub use tasks::Tasks;
 pub use vdev::{Nodes, Vdev, state};
 pub use world::{Backend, World};

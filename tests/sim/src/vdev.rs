@@ -121,6 +121,11 @@ impl Vdev {
         self.store.write(&format!("{}/{name}", self.back), value);
     }
 
+    /// Writes a node of the guest's half.
+    pub fn write_front(&self, name: &str, value: impl AsRef<[u8]>) {
+        self.store.write(&format!("{}/{name}", self.front), value);
+    }
+
     /// Removes a node of the backend's half.
     pub fn remove(&self, name: &str) {
         self.store.rm(&format!("{}/{name}", self.back));

@@ -1,0 +1,201 @@
+//! Frames for the guest, into its ring (`xen-netback/rx.c`).
+
+use super::wire::{
+    GSO_TCPV4, GSO_TCPV6, RX_SLOT, RXF_CSUM_BLANK, RXF_DATA_VALIDATED, RXF_EXTRA_INFO, RXF_MORE_DATA,
+    RxRequest, gso_info, rx_response,
+};
+use super::{Inner, Netback};
+use crate::frame::{Csum, ETHERNET, Frame};
+use fata_ring::Corrupt;
+use std::rc::Rc;
+use xen_hyp::{GrantRef, PAGE_SIZE, SharedMem};
+
+/// How long frames wait for requests (`rx_drain_timeout_msecs`), and where the guest does not say when it makes some.
+const DRAIN_NS: u64 = 10_000_000_000;
+const DRAIN_UNTOLD_NS: u64 = 30_000_000;
+/// After so long without requests nothing waits any more (`rx_stall_timeout_msecs`).
+const STALL_NS: u64 = 60_000_000_000;
+/// Bytes that wait at most (`XENVIF_RX_QUEUE_BYTES`).
+const WAITING_BYTES: usize = 128 * PAGE_SIZE;
+/// A tag of 802.1Q, which does not count as data.
+const VLAN: usize = 4;
+
+/// What the guest said that it takes (`read_xenbus_vif_flags`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// `request-rx-copy`.
+    pub copy: bool,
+    /// `feature-rx-notify`.
+    pub notify: bool,
+    /// `feature-sg`.
+    pub sg: bool,
+    /// `feature-gso-tcpv4`.
+    pub gso_tcpv4: bool,
+    /// `feature-gso-tcpv6`.
+    pub gso_tcpv6: bool,
+    /// No `feature-no-csum-offload`.
+    pub csum: bool,
+    /// `feature-ipv6-csum-offload`.
+    pub csum_ipv6: bool,
+}
+
+impl Netback {
+    /// Puts a frame on its way to the guest, made such as the guest takes, or drops it.
+    pub(super) fn enqueue(&self, inner: &mut Inner, frame: &Frame) {
+        if inner.queues.is_empty() || inner.disabled || inner.connecting > 0 || inner.carrier == Some(false) {
+            inner.stats.dropped_down += 1;
+            return;
+        }
+        if frame.is_multicast() && frame.destination() != Some([0xff; 6]) && self.filters(inner) {
+            let known = frame.destination().is_some_and(|address| inner.filter.contains(&address));
+            if !known {
+                inner.stats.dropped_filtered += 1;
+                return;
+            }
+        }
+        let Some(frames) = inner.taken.fit(frame) else {
+            inner.stats.dropped_bad += 1;
+            return;
+        };
+        for frame in frames {
+            // Without scatter-gather its MTU is 1500, and a frame has to fit one slot.
+            if !inner.taken.sg && frame.bytes.len() > ETHERNET + VLAN + 1500 {
+                inner.stats.dropped_long += 1;
+                continue;
+            }
+            let now_ns = self.world.now_ns();
+            let index = inner.steer(&frame);
+            let queue = &mut inner.queues[index];
+            if queue.requests() > 0 {
+                queue.stalled = false;
+            } else if now_ns > queue.last_rx_ns + STALL_NS {
+                queue.stalled = true;
+            }
+            if queue.stalled && inner.taken.notify {
+                inner.stats.dropped_down += 1;
+                continue;
+            }
+            if queue.waiting_bytes() > WAITING_BYTES {
+                inner.stats.dropped_full += 1;
+                continue;
+            }
+            let drain_ns = if inner.taken.notify { DRAIN_NS } else { DRAIN_UNTOLD_NS };
+            queue.waiting.push_back((frame, now_ns + drain_ns));
+            queue.rx.awake = true;
+        }
+    }
+
+    /// Gives the guest of what waits what there are requests for (`xenvif_rx_action`).
+    pub(super) fn give(&self, inner: &mut Inner, index: usize) {
+        let now_ns = self.world.now_ns();
+        while let Some((frame, expires_ns)) = inner.queues[index].waiting.pop_front() {
+            let slots = frame.bytes.len().div_ceil(PAGE_SIZE).max(1) + usize::from(frame.gso.is_some());
+            let queue = &mut inner.queues[index];
+            if queue.has_requests(slots) {
+                queue.last_rx_ns = now_ns;
+                if self.fill(inner, index, &frame, slots).is_err() {
+                    inner.complaints.push("impossible number of requests to receive into".into());
+                    inner.disabled = true;
+                    return;
+                }
+            } else if now_ns >= expires_ns {
+                inner.stats.dropped_no_requests += 1;
+            } else {
+                self.world.alarm(expires_ns);
+                queue.waiting.push_front((frame, expires_ns));
+                return;
+            }
+        }
+    }
+
+    /// Copies a frame into as many pages as it takes, and answers their requests (`xenvif_rx_skb`).
+    fn fill(&self, inner: &mut Inner, index: usize, frame: &Frame, slots: usize) -> Result<(), Corrupt> {
+        let mut answers: Vec<[u8; RX_SLOT]> = Vec::new();
+        let mut chunks = frame.bytes.chunks(PAGE_SIZE).peekable();
+        while answers.len() < slots {
+            let request = inner.queues[index].take_request()?;
+            if let (1, Some(mss)) = (answers.len(), frame.gso) {
+                let version = frame.headers().map_or(0, |headers| headers.version);
+                let kind = if version == 4 { GSO_TCPV4 } else { GSO_TCPV6 };
+                answers.push(gso_info(kind, mss, 0));
+                continue;
+            }
+            let chunk = chunks.next().unwrap_or_default();
+            let mut flags = if chunks.peek().is_some() { RXF_MORE_DATA } else { 0 };
+            if answers.is_empty() {
+                flags |= match frame.csum {
+                    Csum::Blank => RXF_CSUM_BLANK | RXF_DATA_VALIDATED,
+                    Csum::Validated => RXF_DATA_VALIDATED,
+                    Csum::Full => 0,
+                };
+                flags |= if frame.gso.is_some() { RXF_EXTRA_INFO } else { 0 };
+            }
+            let status = self.copy(inner, &request, chunk);
+            answers.push(rx_response(request.id, 0, flags, status));
+        }
+        inner.stats.rx_packets += 1;
+        inner.stats.rx_bytes += frame.bytes.len() as u64;
+        if let Some(tamper) = &mut inner.tamper {
+            tamper(&mut answers);
+        }
+        inner.answer_rx(index, &answers);
+        Ok(())
+    }
+
+    /// `GNTTABOP_copy`: the bytes, or why not.
+    fn copy(&self, inner: &mut Inner, request: &RxRequest, bytes: &[u8]) -> i16 {
+        match self.world.map_grant(self.home.id(), &self.guest, GrantRef(request.gref), true) {
+            Ok(page) => {
+                page.copy_out(0, bytes);
+                inner.keep(&Rc::new(page));
+                bytes.len() as i16
+            }
+            Err(status) => {
+                inner.complaints.push(format!("copying to grant {}: status {status}", request.gref));
+                status
+            }
+        }
+    }
+
+    /// Whether the guest gets only what is in its list.
+    fn filters(&self, inner: &Inner) -> bool {
+        match (inner.features.multicast_control, inner.features.dynamic_multicast_control) {
+            (false, _) => false,
+            (true, false) => inner.filtered,
+            (true, true) => self.vdev.number("request-multicast-control").is_some_and(|n| n > 0),
+        }
+    }
+}
+
+impl Taken {
+    /// A frame, or its segments, with as little left to do as the guest can (`validate_xmit_skb`). `None` if it cannot be
+    /// made so.
+    fn fit(&self, frame: &Frame) -> Option<Vec<Frame>> {
+        let version = frame.headers().map_or(0, |headers| headers.version);
+        let csum = if version == 4 { self.csum } else { self.csum_ipv6 };
+        let gso = if version == 4 { self.gso_tcpv4 } else { self.gso_tcpv6 };
+        // The kernel does not offer to cut what it could not hand over in pieces, or without its checksum.
+        let mut frames = if gso && csum && self.sg { vec![frame.clone()] } else { frame.segments()? };
+        if !csum {
+            frames.iter_mut().try_for_each(Frame::complete)?;
+        }
+        Some(frames)
+    }
+}
+
+impl Inner {
+    /// Which ring a frame goes into (`xenvif_select_queue`).
+    fn steer(&self, frame: &Frame) -> usize {
+        frame.flow() as usize % self.queues.len()
+    }
+
+    /// Writes answers where they belong, as far as requests are due one. They are published at the end of the turn.
+    pub(super) fn answer_rx(&mut self, index: usize, answers: &[[u8; RX_SLOT]]) {
+        let back = &mut self.queues[index].rx.back;
+        for answer in answers {
+            if back.due() > 0 {
+                back.push(answer);
+            }
+        }
+    }
+}
