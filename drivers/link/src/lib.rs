@@ -2,11 +2,34 @@
 //!
 //! The seam between drivers and a network stack is smoltcp's [`phy::Device`]. A [`Link`] adds what a stack must know
 //! besides: whether frames get through at the moment, what the address is, and when to look again.
-#![cfg_attr(not(test), no_std)]
+//!
+//! Middleware is a link around a link: [`Counter`] counts frames, [`Pcap`] writes them down, [`Faults`] loses, delays
+//! and spoils them, and [`Parked`] gives a stack the frames again that it could not answer yet. [`wire`] is a link
+//! within a process, and [`Tap`] one to the host.
+#![cfg_attr(not(any(test, feature = "tap")), no_std)]
 #![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod counter;
+mod faults;
+pub mod neighbor;
+mod parked;
+mod pcap;
+#[cfg(feature = "tap")]
+mod tap;
+pub mod wire;
+
+pub use counter::{Counter, Counts, Traffic};
+pub use faults::{Faults, Plan};
+pub use parked::{Limits, Parked, Parking};
+pub use pcap::{Options as PcapOptions, Pcap, Sink};
+#[cfg(feature = "tap")]
+pub use tap::{Tap, TapEvents};
 
 use core::task::Waker;
 use smoltcp::phy;
+use smoltcp::time::Instant;
 use smoltcp::wire::EthernetAddress;
 
 /// How it stands with a link.
@@ -33,4 +56,9 @@ pub trait Link: phy::Device {
     /// Has `waker` woken, once, when a frame has come, when there is room to send again after there was none, or when
     /// the status has changed. Register first and then look, so that nothing is missed. There is one waker, the last.
     fn register(&mut self, waker: &Waker);
+
+    /// When to look again although nobody wakes: the link holds something back until then. Hardware does not.
+    fn due(&self) -> Option<Instant> {
+        None
+    }
 }
