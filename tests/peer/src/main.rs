@@ -5,6 +5,11 @@
 //! | `block JOBS` | in a guest, the jobs of `images/block-bench` with `/dev/xvda` |
 //! | `outage` | in a guest, reads `/dev/xvda` until a read took long, marks 100 and says how long |
 //! | `base JOBS` | in a guest, the jobs of `images/base-bench` |
+//! | `serve` | in a guest, what `images/net-bench` serves, in processes of their own that stay |
+//! | `load ADDRESS JOBS` | in domain 0, drives such a guest; marks as below, around each job's own packets |
+//! | `verify ADDRESS BYTES` | in domain 0, sends bytes to such a guest and compares what comes back |
+//! | `offloads INTERFACE on` or `off` | in either, has Linux leave sums and segmentation to the interface, or not |
+//! | `capture INTERFACE` | in domain 0, writes all frames of the interface to standard output, as a pcap file |
 //! | `echo DOMID PORT` | in domain 0, answers each event of that port with one |
 //! | `cpu` | in domain 0, says how many nanoseconds each domain has had the CPU |
 //!
@@ -14,9 +19,13 @@
 #![no_main]
 #![allow(unsafe_code)]
 
+mod capture;
 mod disk;
 mod dom0;
 mod guest;
+mod load;
+mod serve;
+mod socket;
 mod store;
 mod sys;
 
@@ -47,6 +56,11 @@ extern "C" fn main(stack: *const usize) -> ! {
         [_, "block", jobs, ""] => disk::run(jobs),
         [_, "outage", ..] => disk::outage(),
         [_, "base", jobs, ""] => guest::run(jobs),
+        [_, "serve", "", ""] => serve::run(),
+        [_, "load", target, jobs] => load::run(address(target), jobs),
+        [_, "verify", target, bytes] => load::verify(address(target), number(bytes).into()),
+        [_, "offloads", interface, on @ ("on" | "off")] => capture::offloads(interface, on == "on"),
+        [_, "capture", interface, ""] => capture::run(interface),
         [_, "echo", domain, port] => dom0::echo(number(domain), number(port)),
         [_, "cpu", "", ""] => dom0::cpu(),
         _ => fail(format_args!("what is to be done?")),
@@ -73,6 +87,10 @@ fn each_job<J: Display>(
         let _ = writeln!(Out, "{job} ns {ns}");
     }
     Ok(())
+}
+
+fn address(text: &str) -> core::net::IpAddr {
+    text.parse().unwrap_or_else(|_| fail(format_args!("{text:?} is no address")))
 }
 
 fn number(text: &str) -> u32 {

@@ -4,6 +4,7 @@
 use core::arch::asm;
 use core::ffi::CStr;
 use core::fmt;
+use core::sync::atomic::AtomicU64;
 
 mod nr {
     pub(super) const IO_SETUP: usize = 0;
@@ -17,11 +18,15 @@ mod nr {
     pub(super) const PREAD64: usize = 67;
     pub(super) const PWRITE64: usize = 68;
     pub(super) const EXIT_GROUP: usize = 94;
+    pub(super) const NANOSLEEP: usize = 101;
     pub(super) const CLOCK_GETTIME: usize = 113;
     pub(super) const KILL: usize = 129;
+    pub(super) const CLONE: usize = 220;
     pub(super) const MMAP: usize = 222;
+    pub(super) const WAIT4: usize = 260;
 }
 
+pub(crate) const IOCTL: usize = nr::IOCTL;
 const AT_FDCWD: usize = -100isize as usize;
 const O_RDWR: usize = 0o2;
 /// On ARM (Linux arch/arm64/include/uapi/asm/fcntl.h).
@@ -29,13 +34,19 @@ pub(crate) const O_DIRECT: usize = 0o200_000;
 const SEEK_END: usize = 2;
 const PROT_READ_WRITE: usize = 3;
 const MAP_PRIVATE_ANONYMOUS: usize = 0x22;
+const MAP_SHARED_ANONYMOUS: usize = 0x21;
+const CLOCK_REALTIME: usize = 0;
 const CLOCK_MONOTONIC: usize = 1;
+const SIGCHLD: usize = 17;
+const WNOHANG: usize = 1;
+/// For `wait4`: any child.
+const ANY: usize = usize::MAX;
 /// What a failing `mmap` is told in place of a file.
 const NO_FILE: usize = usize::MAX;
 
 /// A system call that failed, and its error number.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Failed(&'static str, isize);
+pub(crate) struct Failed(pub(crate) &'static str, pub(crate) isize);
 
 impl fmt::Display for Failed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -46,7 +57,7 @@ impl fmt::Display for Failed {
 /// # Safety
 ///
 /// What the call does to the program's memory is allowed.
-unsafe fn call(name: &'static str, nr: usize, arguments: [usize; 6]) -> Result<usize, Failed> {
+pub(crate) unsafe fn call(name: &'static str, nr: usize, arguments: [usize; 6]) -> Result<usize, Failed> {
     let [a, b, c, d, e, f] = arguments;
     let result: isize;
     // SAFETY: the caller's promise; Linux keeps all registers but x0.
@@ -59,6 +70,18 @@ unsafe fn call(name: &'static str, nr: usize, arguments: [usize; 6]) -> Result<u
 
 /// Standard output.
 pub(crate) struct Out;
+
+impl Out {
+    /// Writes bytes, all of them.
+    pub(crate) fn write_all(&self, mut bytes: &[u8]) -> Result<(), Failed> {
+        while !bytes.is_empty() {
+            let arguments = [1, bytes.as_ptr() as usize, bytes.len(), 0, 0, 0];
+            // SAFETY: reads `bytes`.
+            bytes = &bytes[unsafe { call("write", nr::WRITE, arguments) }?..];
+        }
+        Ok(())
+    }
+}
 
 impl fmt::Write for Out {
     fn write_str(&mut self, text: &str) -> fmt::Result {
@@ -85,11 +108,55 @@ pub(crate) fn is_process(number: usize) -> bool {
 
 /// Nanoseconds since the machine started.
 pub(crate) fn now_ns() -> Result<u64, Failed> {
+    let [seconds, ns] = clock(CLOCK_MONOTONIC)?;
+    Ok(seconds * 1_000_000_000 + ns)
+}
+
+/// Seconds of Unix time, and nanoseconds.
+pub(crate) fn wall_clock() -> Result<[u64; 2], Failed> {
+    clock(CLOCK_REALTIME)
+}
+
+fn clock(which: usize) -> Result<[u64; 2], Failed> {
     let mut time = [0u64; 2];
-    let arguments = [CLOCK_MONOTONIC, time.as_mut_ptr() as usize, 0, 0, 0, 0];
+    let arguments = [which, time.as_mut_ptr() as usize, 0, 0, 0, 0];
     // SAFETY: writes a `struct timespec` to `time`.
     unsafe { call("clock_gettime", nr::CLOCK_GETTIME, arguments) }?;
-    Ok(time[0] * 1_000_000_000 + time[1])
+    Ok(time)
+}
+
+/// Waits for so long.
+pub(crate) fn sleep_ms(ms: u64) -> Result<(), Failed> {
+    let time = [ms / 1000, ms % 1000 * 1_000_000];
+    // SAFETY: reads a `struct timespec` from `time`.
+    unsafe { call("nanosleep", nr::NANOSLEEP, [time.as_ptr() as usize, 0, 0, 0, 0, 0]) }.map(drop)
+}
+
+/// Makes a second process of this one, with a copy of its memory. Whether this is the new one.
+pub(crate) fn fork() -> Result<bool, Failed> {
+    // SAFETY: shares nothing but what is open, and what is `Shared`.
+    unsafe { call("clone", nr::CLONE, [SIGCHLD, 0, 0, 0, 0, 0]) }.map(|child| child == 0)
+}
+
+/// Forgets processes made by this one that have ended.
+pub(crate) fn bury() {
+    // SAFETY: touches no memory.
+    while unsafe { call("wait4", nr::WAIT4, [ANY, 0, WNOHANG, 0, 0, 0]) }.is_ok_and(|child| child > 0) {}
+}
+
+/// Waits until a process made by this one has ended.
+pub(crate) fn wait() -> Result<(), Failed> {
+    // SAFETY: touches no memory.
+    unsafe { call("wait4", nr::WAIT4, [ANY, 0, 0, 0, 0, 0]) }.map(drop)
+}
+
+/// Numbers that processes made from now on have in common with this one.
+pub(crate) fn shared() -> Result<&'static [AtomicU64; 8], Failed> {
+    let arguments = [0, size_of::<[AtomicU64; 8]>(), PROT_READ_WRITE, MAP_SHARED_ANONYMOUS, NO_FILE, 0];
+    // SAFETY: new memory, where there was none.
+    let at = unsafe { call("mmap", nr::MMAP, arguments) }?;
+    // SAFETY: zeroes, at the start of a page, which stays mapped.
+    Ok(unsafe { &*core::ptr::with_exposed_provenance(at) })
 }
 
 /// Memory that only Linux ever looks into.
@@ -124,6 +191,12 @@ impl File {
         let arguments = [AT_FDCWD, path.as_ptr() as usize, O_RDWR | flags, 0, 0, 0];
         // SAFETY: reads `path` up to its NUL.
         unsafe { call("openat", nr::OPENAT, arguments) }.map(Self)
+    }
+
+    /// The same for reading only.
+    pub(crate) fn open_to_read(path: &CStr) -> Result<Self, Failed> {
+        // SAFETY: reads `path` up to its NUL.
+        unsafe { call("openat", nr::OPENAT, [AT_FDCWD, path.as_ptr() as usize, 0, 0, 0, 0]) }.map(Self)
     }
 
     /// Where it ends, in bytes.

@@ -1,0 +1,289 @@
+//! Drives a machine under test over the network, Linux or Fata alike, and measures what that takes.
+
+use core::fmt::Write as _;
+use core::net::IpAddr;
+
+use fata_peer::net::{self, Command, Job, Kind, LARGEST, pattern};
+
+use crate::serve::Line;
+use crate::socket::{Address, Socket};
+use crate::sys::{self, Failed, Out};
+use crate::{FIRST_MARK, fail};
+
+/// What came and was not fetched yet.
+const ROOM: u32 = 32 << 20;
+/// A packet that takes so long was lost.
+const LOST_MS: u64 = 1000;
+/// A stream that stands still for so long has failed.
+const STUCK_MS: u64 = 60_000;
+/// How often a count is asked for when it is still short, and how long to wait before.
+const LOOKS: u32 = 5;
+const LOOK_MS: u64 = 20;
+/// Of an echo request or reply, ICMP's own.
+const ICMP_HEADER: usize = 8;
+
+/// Does some jobs, each between two marks, and says how many packets or bytes came through.
+pub(crate) fn run(target: IpAddr, jobs: &str) -> Result<(), Failed> {
+    for (n, text) in jobs.split(';').enumerate() {
+        let job = Job::parse(text).unwrap_or_else(|| fail(format_args!("what is {text:?}?")));
+        let load = Load { target, job, mark: FIRST_MARK + 2 * n };
+        match job.kind {
+            Kind::UdpIn => load.udp_in(),
+            Kind::UdpOut => load.udp_out(),
+            Kind::UdpEcho => load.udp_echo(),
+            Kind::Ping => load.ping(),
+            Kind::TcpIn => load.tcp_in(),
+            Kind::TcpOut => load.tcp_out(),
+            Kind::TcpEcho => load.tcp_echo(),
+        }?;
+    }
+    let _ = writeln!(Out, "SUCCESS");
+    Ok(())
+}
+
+struct Load {
+    target: IpAddr,
+    job: Job,
+    mark: usize,
+}
+
+impl Load {
+    /// Does what counts; it says how much came through.
+    fn measure(&self, work: impl FnOnce() -> Result<u64, Failed>) -> Result<(), Failed> {
+        sys::is_process(self.mark);
+        let start_ns = sys::now_ns()?;
+        let through = work()?;
+        let ns = sys::now_ns()? - start_ns;
+        sys::is_process(self.mark + 1);
+        let _ = writeln!(Out, "{} through {through} ns {ns}", self.job);
+        Ok(())
+    }
+
+    fn udp(&self, port: u16) -> Result<Socket, Failed> {
+        let socket = Socket::udp(self.target)?;
+        socket.room(ROOM)?;
+        socket.patience(LOST_MS)?;
+        socket.connect(&Address::new(self.target, port))?;
+        Ok(socket)
+    }
+
+    fn udp_in(&self) -> Result<(), Failed> {
+        let (sink, count) = (self.udp(net::UDP_SINK)?, self.udp(net::UDP_COUNT)?);
+        let bytes = [0; LARGEST];
+        counted(&count)?;
+        self.measure(|| {
+            for _ in 0..self.job.count {
+                sink.send(&bytes[..self.job.size])?;
+            }
+            let (mut through, mut looks) = (0, 0);
+            while through < self.job.count && looks < LOOKS {
+                if looks > 0 {
+                    sys::sleep_ms(LOOK_MS)?;
+                }
+                let more = counted(&count)?;
+                through += more;
+                looks = if more == 0 { looks + 1 } else { 1 };
+            }
+            Ok(through)
+        })
+    }
+
+    fn udp_out(&self) -> Result<(), Failed> {
+        let socket = Socket::udp(self.target)?;
+        socket.room(ROOM)?;
+        socket.patience(LOST_MS)?;
+        let mut line = Line::new();
+        line.print(format_args!("{} {}", self.job.count, self.job.size));
+        let mut bytes = [0; LARGEST];
+        self.measure(|| {
+            socket.send_to(line.text(), &Address::new(self.target, net::UDP_SOURCE))?;
+            let mut through = 0;
+            while through < self.job.count {
+                match socket.receive(&mut bytes)? {
+                    Some(length) if length == self.job.size => through += 1,
+                    Some(length) => fail(format_args!("a datagram of {length} bytes")),
+                    None => break,
+                }
+            }
+            Ok(through)
+        })
+    }
+
+    fn udp_echo(&self) -> Result<(), Failed> {
+        let socket = self.udp(net::UDP_ECHO)?;
+        let (mut bytes, mut back) = ([0; LARGEST], [0; LARGEST]);
+        let bytes = &mut bytes[..self.job.size];
+        self.measure(|| {
+            let mut through = 0;
+            for n in 0..self.job.count {
+                number(bytes, n);
+                socket.send(bytes)?;
+                match socket.receive(&mut back)? {
+                    Some(length) if back[..length] == *bytes => through += 1,
+                    // One that was thought to be lost.
+                    Some(_) => {}
+                    None => {}
+                }
+            }
+            Ok(through)
+        })
+    }
+
+    fn ping(&self) -> Result<(), Failed> {
+        let socket = Socket::ping(self.target)?;
+        socket.room(ROOM)?;
+        socket.patience(LOST_MS)?;
+        socket.connect(&Address::new(self.target, 0))?;
+        let (mut request, mut reply) = ([0; LARGEST + ICMP_HEADER], [0; LARGEST + ICMP_HEADER]);
+        let request = &mut request[..self.job.size + ICMP_HEADER];
+        // RFC 792 and RFC 4443: echo request. Linux fills in the sum and the identifier.
+        request[0] = if self.target.is_ipv4() { 8 } else { 128 };
+        pattern(0, &mut request[ICMP_HEADER..]);
+        self.measure(|| {
+            let mut through = 0;
+            for n in 0..self.job.count {
+                request[6..8].copy_from_slice(&(n as u16).to_be_bytes());
+                socket.send(request)?;
+                // What came late is not what is waited for.
+                while let Some(length) = socket.receive(&mut reply)? {
+                    if reply[..length].get(6..) == Some(&request[6..]) {
+                        through += 1;
+                        break;
+                    }
+                    if length != request.len() || reply[8..length] != request[8..] {
+                        fail(format_args!("a reply of {length} bytes that were not sent"));
+                    }
+                }
+            }
+            Ok(through)
+        })
+    }
+
+    fn stream(&self, command: &Command) -> Result<Socket, Failed> {
+        let stream = connect(self.target)?;
+        let mut line = Line::new();
+        line.print(format_args!("{command}"));
+        stream.send_all(line.text())?;
+        Ok(stream)
+    }
+
+    fn tcp_in(&self) -> Result<(), Failed> {
+        let bytes = [0; LARGEST];
+        let stream = self.stream(&Command::Receive(self.job.bytes()))?;
+        self.measure(|| {
+            for _ in 0..self.job.count {
+                stream.send_all(&bytes[..self.job.size])?;
+            }
+            match stream.receive(&mut [0; 1])? {
+                Some(1) => Ok(self.job.bytes()),
+                _ => fail(format_args!("{}: no answer", self.job)),
+            }
+        })
+    }
+
+    fn tcp_out(&self) -> Result<(), Failed> {
+        let mut bytes = [0; LARGEST];
+        let mut through = 0;
+        let stream = connect(self.target)?;
+        self.measure(|| {
+            let mut line = Line::new();
+            line.print(format_args!("{}", Command::Send(self.job.bytes(), self.job.size)));
+            stream.send_all(line.text())?;
+            while through < self.job.bytes() {
+                match stream.receive(&mut bytes)? {
+                    Some(more @ 1..) => through += more as u64,
+                    _ => fail(format_args!("{}: the end after {through} bytes", self.job)),
+                }
+            }
+            stream.send_all(b"k")?;
+            Ok(through)
+        })
+    }
+
+    fn tcp_echo(&self) -> Result<(), Failed> {
+        let (mut bytes, mut back) = ([0; LARGEST], [0; LARGEST]);
+        let bytes = &mut bytes[..self.job.size];
+        let stream = self.stream(&Command::Echo)?;
+        stream.no_delay()?;
+        self.measure(|| {
+            for n in 0..self.job.count {
+                number(bytes, n);
+                stream.send_all(bytes)?;
+                let mut had = 0;
+                while had < bytes.len() {
+                    match stream.receive(&mut back[had..bytes.len()])? {
+                        Some(more @ 1..) => had += more,
+                        _ => fail(format_args!("{}: no answer", self.job)),
+                    }
+                }
+                if back[..had] != *bytes {
+                    fail(format_args!("{}: other bytes came back", self.job));
+                }
+            }
+            Ok(self.job.bytes())
+        })
+    }
+}
+
+/// Sends so many bytes of a pattern, while what comes back is compared with them.
+pub(crate) fn verify(target: IpAddr, count: u64) -> Result<(), Failed> {
+    let stream = connect(target)?;
+    stream.send_all(b"E\n")?;
+    let mut bytes = [0; LARGEST];
+    if sys::fork()? {
+        let mut sent = 0;
+        while sent < count {
+            let length = (count - sent).min(LARGEST as u64) as usize;
+            pattern(sent, &mut bytes[..length]);
+            stream.send_all(&bytes[..length])?;
+            sent += length as u64;
+        }
+        stream.finish()?;
+        sys::exit(0);
+    }
+    let (mut had, mut should) = (0, [0; LARGEST]);
+    loop {
+        match stream.receive(&mut bytes)? {
+            Some(0) if had == count => break,
+            Some(more @ 1..) => {
+                pattern(had, &mut should[..more]);
+                if bytes[..more] != should[..more] {
+                    fail(format_args!("other bytes came back in the {more} after {had}"));
+                }
+                had += more as u64;
+            }
+            _ => fail(format_args!("only {had} of {count} bytes came back")),
+        }
+    }
+    sys::wait()?;
+    let _ = writeln!(Out, "SUCCESS: {had} bytes there and back");
+    Ok(())
+}
+
+fn connect(target: IpAddr) -> Result<Socket, Failed> {
+    let stream = Socket::tcp(target)?;
+    stream.patience(STUCK_MS)?;
+    stream.connect(&Address::new(target, net::TCP))?;
+    Ok(stream)
+}
+
+/// How many datagrams the sink has counted since it was asked last.
+fn counted(socket: &Socket) -> Result<u64, Failed> {
+    let mut line = [0; 64];
+    for _ in 0..LOOKS {
+        socket.send(b"?")?;
+        if let Some(length) = socket.receive(&mut line)? {
+            let text = core::str::from_utf8(&line[..length]).unwrap_or("");
+            let count = text.split(' ').next().and_then(|word| word.parse().ok());
+            return Ok(count.unwrap_or_else(|| fail(format_args!("{text:?} is no count"))));
+        }
+    }
+    fail(format_args!("the sink does not say what it counted"))
+}
+
+/// Makes one packet differ from the next.
+fn number(bytes: &mut [u8], n: u64) {
+    for (to, from) in bytes.iter_mut().zip(n.to_le_bytes()) {
+        *to = from;
+    }
+}
