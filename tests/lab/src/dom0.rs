@@ -1,4 +1,4 @@
-//! dom0's userland: an initramfs made from unpacked Debian packages and six small scripts.
+//! dom0's userland: an initramfs made from unpacked Debian packages and some small scripts.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -91,13 +91,17 @@ const SCRIPTS: [(&str, &str); 6] = [
     ("etc/xen/scripts/block", include_str!("../dom0/block")),
 ];
 
+/// What its DHCP server has to give.
+const DHCP: &str = include_str!("../dom0/udhcpd.conf");
+
 /// Raised when the code below packs the same files differently.
-const LAYOUT: u32 = 2;
+const LAYOUT: u32 = 3;
 
 /// Names everything that goes into the initramfs, in one line.
 pub(crate) fn recipe(parts: &XenParts) -> String {
     format!(
-        "{} {LAYOUT} {MODULES:?} {XEN_PROGRAMS:?} {XEN_LIBRARIES:?} {LIBRARIES:?} {DIRECTORIES:?} {SCRIPTS:?}",
+        "{} {LAYOUT} {MODULES:?} {XEN_PROGRAMS:?} {XEN_LIBRARIES:?} {LIBRARIES:?} {DIRECTORIES:?} {SCRIPTS:?} \
+         {DHCP:?}",
         parts.content_hash
     )
 }
@@ -147,6 +151,7 @@ pub(crate) fn initramfs(parts: &XenParts) -> Result<Vec<u8>> {
     }
     archive.file("lib/modules/order", 0o644, order.as_bytes());
     archive.file("etc/passwd", 0o644, b"root:x:0:0:root:/root:/bin/sh\n");
+    archive.file("etc/udhcpd.conf", 0o644, DHCP.as_bytes());
     // xl complains if it is missing.
     archive.file("etc/xen/xl.conf", 0o644, b"");
     for (path, script) in SCRIPTS {

@@ -59,6 +59,8 @@ pub struct XlDomU {
     pub args: String,
     /// Its disks, as [`Disk::spec`](crate::Disk::spec) gives them.
     pub disks: Vec<String>,
+    /// Its network cards, as [`VifWish::spec`](crate::VifWish::spec) gives them.
+    pub vifs: Vec<String>,
     /// More lines of xl.cfg(5).
     pub more: String,
     /// Leaves it paused, for `xl unpause`.
@@ -76,6 +78,7 @@ impl XlDomU {
             vcpus: 1,
             args: String::new(),
             disks: Vec::new(),
+            vifs: Vec::new(),
             more: String::new(),
             paused: false,
         }
@@ -83,14 +86,16 @@ impl XlDomU {
 
     fn config(&self, kernel: &str, ramdisk: Option<&str>) -> String {
         let ramdisk = ramdisk.map(|path| format!("ramdisk = {}\n", quoted(path))).unwrap_or_default();
+        let list = |items: &[String]| items.iter().map(|item| quoted(item)).collect::<Vec<_>>().join(", ");
         format!(
-            "name = {}\nkernel = {}\n{ramdisk}cmdline = {}\nmemory = {}\nvcpus = {}\ndisk = [{}]\n{}\n",
+            "name = {}\nkernel = {}\n{ramdisk}cmdline = {}\nmemory = {}\nvcpus = {}\ndisk = [{}]\nvif = [{}]\n{}\n",
             quoted(&self.name),
             quoted(kernel),
             quoted(&self.args),
             self.memory_mib,
             self.vcpus,
-            self.disks.iter().map(|disk| quoted(disk)).collect::<Vec<_>>().join(", "),
+            list(&self.disks),
+            list(&self.vifs),
             self.more
         )
     }

@@ -15,21 +15,12 @@ const INIT: &str = "#!/bin/busybox sh
 echo Linux is up
 while :; do /bin/busybox sleep 100000; done
 ";
-/// Linux gives the command line's `work` and `bench` to init in the environment. Boot must have settled before it
-/// begins. Who waits for a disk gets a mark (tests/lab/plugin/count.c) when it is there.
-const WORK_INIT: &str = "#!/bin/busybox sh
-/bin/busybox mount -t devtmpfs dev /dev
-while read -r module; do /bin/busybox insmod /lib/$module.ko; done </lib/order
-if [ \"$work\" != base ]; then
-    until [ -b /dev/xvda ]; do /bin/busybox usleep 10000; done
-    kill -0 7000050 2>/dev/null
-fi
-/bin/busybox sleep 3
-/bin/fata-peer \"$work\" \"$bench\" && echo SUCCESS
-/bin/busybox poweroff -f
-";
+/// Its init; Linux gives it the command line's words in the environment.
+const WORK_INIT: &str = include_str!("../../guest/init");
+/// Its script for DHCP.
+const DHCP: &str = include_str!("../../guest/dhcp");
 /// What it takes of Linux's modules.
-const WORK_MODULES: [&str; 2] = ["xen-blkfront", "xen-evtchn"];
+const WORK_MODULES: [&str; 3] = ["xen-blkfront", "xen-netfront", "xen-evtchn"];
 /// What makes it boot quickest, from measurements. The console comes first.
 const ARGS: &str = "quiet rdinit=/init cryptomgr.notests init_on_alloc=0 rcupdate.rcu_expedited=1 nokaslr \
                     mitigations=off 8250.nr_uarts=0 \
@@ -84,6 +75,8 @@ pub struct Worker {
 }
 
 impl Worker {
+    /// What it says when it can be talked to over the network.
+    pub const SERVES: &str = "net ready";
     /// The mark that it sets when its disk is there.
     pub const DISK_MARK: u32 = 50;
 
@@ -100,6 +93,10 @@ impl Worker {
             order += &format!("{}\n", module.name);
         }
         archive.file("lib/order", 0o644, order.as_bytes());
+        archive.file("lib/dhcp", 0o755, DHCP.as_bytes());
+        for directory in ["proc", "sys", "run"] {
+            archive.directory(directory);
+        }
         archive.file("bin/fata-peer", 0o755, &bytes);
         let dir = lab.dir().join("images/fata-peer");
         fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
@@ -112,6 +109,13 @@ impl Worker {
     #[must_use]
     pub fn command_line(work: &str, jobs: &str) -> String {
         format!("{} work={work} bench={jobs}", Peer::command_line("hvc0"))
+    }
+
+    /// The command line of one that serves a network (tests/peer/src/serve.rs), with more words for its init: an
+    /// [`address`](crate::address), `mtu=9000`, `offloads=off`. It says [`Self::SERVES`], and stays.
+    #[must_use]
+    pub fn server(words: &str) -> String {
+        format!("{} work=serve {words}", Peer::command_line("hvc0"))
     }
 }
 
