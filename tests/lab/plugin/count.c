@@ -13,8 +13,9 @@
  *   lines=START:END        an event when the code at `entry` writes a line feed here; virtual addresses
  *   profile=FILE           where profiles go
  *
- * An event: WHAT DETAIL VMID OWN XEN WAITS ALL, where OWN and XEN are the instructions of this domain since its
- * start, WAITS how often it has executed WFI and ALL the instructions of the machine.
+ * An event: WHAT DETAIL VMID OWN XEN WAITS CALLS ALL, where OWN and XEN are the instructions of this domain since its
+ * start, WAITS how often it has executed WFI, CALLS how many hypercalls it has made and ALL the instructions of the
+ * machine.
  *   start -          the domain's first instruction comes next
  *   uart -           the first byte on the machine's serial port since the latest start
  *   run, store NAME  as asked for
@@ -103,7 +104,7 @@ enum { DOMAINS = 256, WATCHES = 8, HYPERCALLS = 64, LOGGED_WAITS = 10000, BLOCKS
 
 /* What is known of a domain. The index is its VMID; 0 is Xen before its first domain. */
 static struct account {
-    uint64_t own, xen, waits, hypercalls, lines;
+    uint64_t own, xen, waits, calls, hypercalls, lines;
     uint32_t watches;
     bool used, has_called, has_written;
 } accounts[DOMAINS];
@@ -154,8 +155,9 @@ static void settle(unsigned cpu)
 static void report(const char *what, const char *detail, unsigned domain)
 {
     const struct account *a = &accounts[domain];
-    fprintf(out, "%s %s %u %llu %llu %llu %llu\n", what, detail, domain, (unsigned long long)a->own,
-            (unsigned long long)a->xen, (unsigned long long)a->waits, (unsigned long long)since);
+    fprintf(out, "%s %s %u %llu %llu %llu %llu %llu\n", what, detail, domain, (unsigned long long)a->own,
+            (unsigned long long)a->xen, (unsigned long long)a->waits, (unsigned long long)a->calls,
+            (unsigned long long)since);
 }
 
 static void event(unsigned cpu, const char *what, const char *detail)
@@ -287,6 +289,7 @@ static void on_wfi(unsigned cpu, void *data)
 static void on_hvc(unsigned cpu, void *data)
 {
     uint64_t number = (uintptr_t)data == XEN_CALL ? read_register(X16) : 0;
+    accounts[current].calls += (uintptr_t)data == XEN_CALL;
     if (number < HYPERCALLS && !(accounts[current].hypercalls >> number & 1)) {
         accounts[current].hypercalls |= 1ull << number;
         numbered_event(cpu, "hypercall", number);

@@ -18,6 +18,8 @@ pub struct Event {
     pub xen: u64,
     /// How often it executed WFI.
     pub waits: u64,
+    /// How many hypercalls it made.
+    pub calls: u64,
     /// All instructions of the machine.
     pub all: u64,
 }
@@ -34,7 +36,8 @@ impl Event {
         let what = format!("{} {}", words.next()?, words.next()?);
         let vmid = words.next()?.parse().ok()?;
         let mut number = || words.next()?.parse().ok();
-        Some(Self { what, vmid, own: number()?, xen: number()?, waits: number()?, all: number()? })
+        let (own, xen, waits, calls, all) = (number()?, number()?, number()?, number()?, number()?);
+        Some(Self { what, vmid, own, xen, waits, calls, all })
     }
 }
 
@@ -47,6 +50,8 @@ pub struct Span {
     pub xen: u64,
     /// How often it executed WFI.
     pub waits: u64,
+    /// How many hypercalls it made.
+    pub calls: u64,
     /// By all other domains, Xen's on their behalf included.
     pub others: u64,
     /// By the whole machine.
@@ -123,45 +128,59 @@ impl Counts {
     /// down every domain's state, which marks (`mark 3`) and lines (`line 3`) do.
     #[must_use]
     pub fn span(&self, from: &str, to: &str) -> Option<Span> {
-        let start = self.0.iter().rposition(|e| e.what == "start -")?;
+        let start = self.start()?;
         let vmid = self.0[start].vmid;
-        let states = |what: &str| {
-            let at = start + self.0[start..].iter().position(|e| e.vmid == vmid && e.what == what)?;
-            let accounts = self.0[at + 1..].iter().take_while(|e| e.what == ACCOUNT);
-            let (own, others): (Vec<_>, Vec<_>) = accounts.partition(|e| e.vmid == vmid);
-            Some((self.0[at].all, *own.first()?, others.iter().map(|e| e.total()).sum::<u64>()))
-        };
-        let ((all_before, before, others_before), (all, after, others)) = (states(from)?, states(to)?);
-        Some(Span {
-            own: after.own.checked_sub(before.own)?,
-            xen: after.xen.checked_sub(before.xen)?,
-            waits: after.waits.checked_sub(before.waits)?,
-            others: others.checked_sub(others_before)?,
-            all: all.checked_sub(all_before)?,
-        })
+        let find =
+            |what: &str| Some(start + self.0[start..].iter().position(|e| e.vmid == vmid && e.what == what)?);
+        self.between(find(from)?, find(to)?)
     }
 
     /// What was executed from mark `number`, whoever set it, and if it was before the start of the domain that started
     /// last, to an event of that domain; both must be such that write down every domain's state.
     #[must_use]
     pub fn span_from_mark(&self, number: u32, to: &str) -> Option<Span> {
-        let start = self.0.iter().rposition(|e| e.what == "start -")?;
-        let vmid = self.0[start].vmid;
+        let vmid = self.0[self.start()?].vmid;
         let from = self.mark_index(number)?;
         let to = from + self.0[from..].iter().position(|e| e.vmid == vmid && e.what == to)?;
+        self.between(from, to)
+    }
+
+    /// What was executed between two marks that another domain set while the one that started last was running.
+    #[must_use]
+    pub fn span_of_marks(&self, from: u32, to: u32) -> Option<Span> {
+        let (from, to) = (self.mark_index(from)?, self.mark_index(to)?);
+        if from < self.start()? {
+            return None;
+        }
+        self.between(from, to)
+    }
+
+    /// What was executed between two events after which there is the state of each domain.
+    fn between(&self, from: usize, to: usize) -> Option<Span> {
+        let start = self.start()?;
+        let vmid = self.0[start].vmid;
         let accounts = |at: usize| self.0[at + 1..].iter().take_while(|e| e.what == ACCOUNT);
         let others = |at: usize| accounts(at).filter(|e| e.vmid != vmid).map(Event::total).sum::<u64>();
         // What stands there of an earlier domain with the same number does not count.
         let before = accounts(from).find(|e| e.vmid == vmid && from > start);
+        if before.is_none() && from >= start {
+            return None;
+        }
         let after = accounts(to).find(|e| e.vmid == vmid)?;
         let since = |count: fn(&Event) -> u64| count(after).checked_sub(before.map_or(0, count));
         Some(Span {
             own: since(|e| e.own)?,
             xen: since(|e| e.xen)?,
             waits: since(|e| e.waits)?,
+            calls: since(|e| e.calls)?,
             others: others(to).checked_sub(others(from))?,
             all: self.0[to].all.checked_sub(self.0[from].all)?,
         })
+    }
+
+    /// Where the domain started that started last.
+    fn start(&self) -> Option<usize> {
+        self.0.iter().rposition(|e| e.what == "start -")
     }
 
     fn mark_index(&self, number: u32) -> Option<usize> {
@@ -171,8 +190,7 @@ impl Counts {
 
     /// The events of the domain that started last.
     fn domain(&self) -> impl DoubleEndedIterator<Item = &Event> {
-        let start = self.0.iter().rposition(|e| e.what == "start -");
-        let events = start.map_or(&[][..], |at| &self.0[at..]);
+        let events = self.start().map_or(&[][..], |at| &self.0[at..]);
         let vmid = events.first().map_or(0, |e| e.vmid);
         events.iter().filter(move |e| e.vmid == vmid && e.what != ACCOUNT)
     }
@@ -183,15 +201,15 @@ mod tests {
     use super::*;
 
     const TEXT: &str = "\
-start - 1 0 0 0 100
-wait - 1 7 7 1 120
-start - 2 0 0 0 200
-hypercall 18 2 13 0 0 213
-wait - 1 9 9 2 240
-wait - 2 50 20 1 290
-mark 1 1 20 20 2 300
-account - 1 20 20 2 300
-account - 2 50 21 1 300
+start - 1 0 0 0 0 100
+wait - 1 7 7 1 0 120
+start - 2 0 0 0 0 200
+hypercall 18 2 13 0 0 0 213
+wait - 1 9 9 2 0 240
+wait - 2 50 20 1 0 290
+mark 1 1 20 20 2 0 300
+account - 1 20 20 2 0 300
+account - 2 50 21 1 0 300
 wait - 2 60 2";
 
     fn first_lines(lines: usize) -> Counts {
@@ -229,20 +247,20 @@ wait - 2 60 2";
     #[test]
     fn a_span_lies_between_two_events_of_the_latest_domain() {
         let text = "\
-start - 1 0 0 0 100
-line 1 1 5 5 0 120
-account - 1 5 5 0 120
-start - 2 0 0 0 200
-line 1 2 10 20 1 1000
-account - 1 100 100 5 1000
-account - 2 10 20 1 1000
-line 2 2 40 60 3 2000
-account - 1 500 110 9 2000
-account - 2 40 60 3 2000
+start - 1 0 0 0 0 100
+line 1 1 5 5 0 0 120
+account - 1 5 5 0 0 120
+start - 2 0 0 0 0 200
+line 1 2 10 20 1 0 1000
+account - 1 100 100 5 0 1000
+account - 2 10 20 1 0 1000
+line 2 2 40 60 3 0 2000
+account - 1 500 110 9 0 2000
+account - 2 40 60 3 0 2000
 ";
         let counts = Counts::parse(text).unwrap();
         let span = counts.span("line 1", "line 2").unwrap();
-        assert_eq!(span, Span { own: 30, xen: 40, waits: 2, others: 410, all: 1000 });
+        assert_eq!(span, Span { own: 30, xen: 40, waits: 2, calls: 0, others: 410, all: 1000 });
         assert_eq!(span.total(), 70);
         assert_eq!(counts.span("line 2", "line 1"), None);
         assert_eq!(counts.span("line 1", "line 3"), None);
@@ -252,24 +270,44 @@ account - 2 40 60 3 2000
     #[test]
     fn a_span_may_begin_at_a_mark_of_another_domain() {
         let text = "\
-start - 2 0 0 0 10
-mark 1 1 100 100 5 1000
-account - 1 100 100 5 1000
-account - 2 7 7 7 1000
-start - 2 0 0 0 1100
-mark 2 1 200 200 5 1200
-account - 1 200 200 5 1200
-account - 2 30 10 1 1200
-line 1 2 40 60 3 2000
-account - 1 500 110 9 2000
-account - 2 40 60 3 2000
+start - 2 0 0 0 0 10
+mark 1 1 100 100 5 0 1000
+account - 1 100 100 5 0 1000
+account - 2 7 7 7 0 1000
+start - 2 0 0 0 0 1100
+mark 2 1 200 200 5 0 1200
+account - 1 200 200 5 0 1200
+account - 2 30 10 1 0 1200
+line 1 2 40 60 3 0 2000
+account - 1 500 110 9 0 2000
+account - 2 40 60 3 0 2000
 ";
         let counts = Counts::parse(text).unwrap();
         let span = counts.span_from_mark(1, "line 1").unwrap();
-        assert_eq!(span, Span { own: 40, xen: 60, waits: 3, others: 410, all: 1000 });
+        assert_eq!(span, Span { own: 40, xen: 60, waits: 3, calls: 0, others: 410, all: 1000 });
         let span = counts.span_from_mark(2, "line 1").unwrap();
-        assert_eq!(span, Span { own: 10, xen: 50, waits: 2, others: 210, all: 800 });
+        assert_eq!(span, Span { own: 10, xen: 50, waits: 2, calls: 0, others: 210, all: 800 });
         assert_eq!(counts.span_from_mark(3, "line 1").or_else(|| counts.span_from_mark(1, "line 2")), None);
+    }
+
+    #[test]
+    fn a_span_may_lie_between_marks_of_another_domain() {
+        let text = "\
+mark 1 1 50 50 5 5 500
+account - 1 50 50 5 5 500
+start - 2 0 0 0 0 1100
+mark 2 1 200 200 5 5 1200
+account - 1 200 200 5 5 1200
+account - 2 30 10 1 4 1200
+mark 3 1 250 210 5 5 1300
+account - 1 250 210 5 5 1300
+account - 2 50 15 2 7 1300
+";
+        let counts = Counts::parse(text).unwrap();
+        let span = counts.span_of_marks(2, 3).unwrap();
+        assert_eq!(span, Span { own: 20, xen: 5, waits: 1, calls: 3, others: 60, all: 100 });
+        assert_eq!(counts.span_of_marks(1, 3), None, "it was not there yet");
+        assert_eq!(counts.span_of_marks(2, 4), None);
     }
 
     #[test]
