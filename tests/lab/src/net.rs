@@ -87,6 +87,18 @@ impl Vif {
         format!("vif{}.{}", self.domain, self.device)
     }
 
+    /// What dom0's shell does to give its backend back after [`Dom0::unbind_vif`].
+    #[must_use]
+    pub fn bind_script(&self) -> String {
+        let (device, backend, interface) = (self.on_bus(), self.backend(), self.interface());
+        format!(
+            "echo {device} >{DRIVER}/bind\n\
+             n=500; until [ -e /sys/class/net/{interface} ]; do\n\
+             n=$((n - 1)); [ $n -gt 0 ] || exit 1; usleep 10000; done\n\
+             vif={interface} XENBUS_PATH={backend} /etc/xen/scripts/vif-bridge online"
+        )
+    }
+
     /// Its name on Linux's bus.
     fn on_bus(&self) -> String {
         format!("vif-{}-{}", self.domain, self.device)
@@ -118,15 +130,7 @@ impl Dom0 {
     /// Gives it back: the backend starts over, in `InitWait`. xl, which ran the hotplug script when it made the
     /// domain, does not do so again.
     pub fn bind_vif(&self, vif: Vif) -> Result<()> {
-        let (backend, interface) = (vif.backend(), vif.interface());
-        self.sh(&format!(
-            "echo {} >{DRIVER}/bind\n\
-             n=500; until [ -e /sys/class/net/{interface} ]; do\n\
-             n=$((n - 1)); [ $n -gt 0 ] || exit 1; usleep 10000; done\n\
-             vif={interface} XENBUS_PATH={backend} /etc/xen/scripts/vif-bridge online",
-            vif.on_bus(),
-        ))
-        .map(drop)
+        self.sh(&vif.bind_script()).map(drop)
     }
 
     /// The link of the guest's card as the backend has it: `ip link set`.

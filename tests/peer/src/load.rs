@@ -19,6 +19,8 @@ const STUCK_MS: u64 = 60_000;
 /// How often a count is asked for when it is still short, and how long to wait before.
 const LOOKS: u32 = 5;
 const LOOK_MS: u64 = 20;
+/// How often it is looked whether a machine is there.
+const AWAIT_MS: u64 = 5;
 /// Of an echo request or reply, ICMP's own.
 const ICMP_HEADER: usize = 8;
 
@@ -136,8 +138,7 @@ impl Load {
         socket.connect(&Address::new(self.target, 0))?;
         let (mut request, mut reply) = ([0; LARGEST + ICMP_HEADER], [0; LARGEST + ICMP_HEADER]);
         let request = &mut request[..self.job.size + ICMP_HEADER];
-        // RFC 792 and RFC 4443: echo request. Linux fills in the sum and the identifier.
-        request[0] = if self.target.is_ipv4() { 8 } else { 128 };
+        request[..ICMP_HEADER].copy_from_slice(&echo_request(self.target));
         pattern(0, &mut request[ICMP_HEADER..]);
         self.measure(|| {
             let mut through = 0;
@@ -258,6 +259,37 @@ pub(crate) fn verify(target: IpAddr, count: u64) -> Result<(), Failed> {
     sys::wait()?;
     let _ = writeln!(Out, "SUCCESS: {had} bytes there and back");
     Ok(())
+}
+
+/// Asks for an echo until one comes, sets the first mark, and says how long that took.
+pub(crate) fn await_answer(target: IpAddr, limit_ms: u64) -> Result<(), Failed> {
+    let start_ns = sys::now_ns()?;
+    let socket = Socket::ping(target)?;
+    socket.patience(AWAIT_MS)?;
+    socket.connect(&Address::new(target, 0))?;
+    let request = echo_request(target);
+    loop {
+        // While nobody is there, either may fail, and at once.
+        let answer = socket.send(&request).and_then(|_| socket.receive(&mut [0; 64]));
+        let ns = sys::now_ns()? - start_ns;
+        match answer {
+            Ok(Some(_)) => {
+                sys::is_process(FIRST_MARK);
+                let _ = writeln!(Out, "net answer after ns {ns}");
+                return Ok(());
+            }
+            _ if ns > limit_ms * 1_000_000 => fail(format_args!("no answer from {target}")),
+            Ok(None) => {}
+            Err(_) => sys::sleep_ms(AWAIT_MS)?,
+        }
+    }
+}
+
+/// RFC 792 and RFC 4443. Linux fills in the sum and the identifier.
+fn echo_request(target: IpAddr) -> [u8; ICMP_HEADER] {
+    let mut request = [0; ICMP_HEADER];
+    request[0] = if target.is_ipv4() { 8 } else { 128 };
+    request
 }
 
 fn connect(target: IpAddr) -> Result<Socket, Failed> {

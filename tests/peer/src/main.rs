@@ -7,6 +7,7 @@
 //! | `base JOBS` | in a guest, the jobs of `images/base-bench` |
 //! | `serve` | in a guest, what `images/net-bench` serves, in processes of their own that stay |
 //! | `load ADDRESS JOBS` | in domain 0, drives such a guest; marks as below, around each job's own packets |
+//! | `await ADDRESS MS` | in domain 0, waits so long at most until that address answers a ping, and marks 100 then |
 //! | `verify ADDRESS BYTES` | in domain 0, sends bytes to such a guest and compares what comes back |
 //! | `offloads INTERFACE on` or `off` | in either, has Linux leave sums and segmentation to the interface, or not |
 //! | `capture INTERFACE` | in domain 0, writes all frames of the interface to standard output, as a pcap file |
@@ -58,6 +59,7 @@ extern "C" fn main(stack: *const usize) -> ! {
         [_, "base", jobs, ""] => guest::run(jobs),
         [_, "serve", "", ""] => serve::run(),
         [_, "load", target, jobs] => load::run(address(target), jobs),
+        [_, "await", target, ms] => load::await_answer(address(target), number(ms).into()),
         [_, "verify", target, bytes] => load::verify(address(target), number(bytes).into()),
         [_, "offloads", interface, on @ ("on" | "off")] => capture::offloads(interface, on == "on"),
         [_, "capture", interface, ""] => capture::run(interface),

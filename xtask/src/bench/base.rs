@@ -58,7 +58,14 @@ fn run(options: &Options, jobs: &[Job]) -> Result<()> {
     let lab = Lab::open()?;
     let ui = Progress::new();
     let Options { gic, optimise, .. } = options;
-    let wish = Wish { image: "base-bench", work: "base", result: "base ", gic, optimise: *optimise };
+    let wish = Wish {
+        image: "base-bench",
+        work: "base",
+        result: "base ",
+        gic,
+        optimise: *optimise,
+        only: options.guest,
+    };
     let shop = Workshop::new(&lab, &wish, &ui)?;
     let mut report = Report::new(format!("{}; instructions for one", shop.setting));
     // Once more than is counted.

@@ -5,6 +5,7 @@ mod block;
 mod boot;
 mod chart;
 mod machine;
+mod net;
 mod profile;
 mod report;
 mod time;
@@ -21,6 +22,7 @@ pub(crate) enum Bench {
     Events(base::Options),
     /// Measure requests to Xenstore, beside a Linux guest with the same xenstored
     Xenstore(base::Options),
+    Net(net::Options),
     Boot(boot::Options),
     Profile(profile::Options),
 }
@@ -30,6 +32,7 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
         Bench::Block(options) => block::run(options),
         Bench::Events(options) => base::events(options),
         Bench::Xenstore(options) => base::xenstore(options),
+        Bench::Net(options) => net::run(options),
         Bench::Boot(options) => boot::run(options),
         Bench::Profile(options) => profile::run(options),
     }

@@ -42,6 +42,8 @@ pub(crate) struct Wish<'a> {
     /// Of the board.
     pub(crate) gic: &'a str,
     pub(crate) optimise: Option<Optimise>,
+    /// Only this guest will be asked for.
+    pub(crate) only: Option<Guest>,
 }
 
 /// A machine that counts, and what runs on it.
@@ -49,7 +51,8 @@ pub(crate) struct Workshop {
     pub(crate) dom0: Dom0,
     /// Which machine and which Linux, in words.
     pub(crate) setting: String,
-    fata: PathBuf,
+    /// The image, if it is needed.
+    fata: Option<PathBuf>,
     linux: Worker,
     ramdisk: PathBuf,
     work: &'static str,
@@ -87,7 +90,10 @@ impl Workshop {
             Ok(folder.file(name))
         };
         let request = BuildRequest { optimise: wish.optimise, ..BuildRequest::new(wish.image) };
-        let fata = copy(&lab.build(&request, ui)?.image, wish.image)?;
+        let fata = match wish.only {
+            Some(Guest::Linux) => None,
+            _ => Some(copy(&lab.build(&request, ui)?.image, wish.image)?),
+        };
         let linux = Worker::new(lab, &parts, ui)?;
         let ramdisk = copy(&linux.ramdisk, "initrd")?;
         let mut config = Config {
@@ -122,12 +128,27 @@ impl Workshop {
 
     /// The same with another kind of the peer's work, and the image's command line in full.
     pub(crate) fn domain_for(&self, guest: Guest, work: &str, args: &str, jobs: &str) -> XlDomU {
+        let args = match guest {
+            Guest::Fata => args.to_owned(),
+            Guest::Linux => Worker::command_line(work, jobs),
+        };
+        XlDomU { args, ..self.with_args(guest) }
+    }
+
+    /// The domain that serves a network, told so with these words.
+    pub(crate) fn server(&self, guest: Guest, words: &str) -> XlDomU {
+        let args = match guest {
+            Guest::Fata => words.to_owned(),
+            Guest::Linux => Worker::server(words),
+        };
+        XlDomU { args, ..self.with_args(guest) }
+    }
+
+    /// The domain, with a command line to be given.
+    fn with_args(&self, guest: Guest) -> XlDomU {
         match guest {
-            Guest::Fata => {
-                XlDomU { args: args.to_owned(), ..XlDomU::new("fata", self.fata.clone(), FATA_MIB) }
-            }
+            Guest::Fata => XlDomU::new("fata", self.fata.clone().unwrap_or_default(), FATA_MIB),
             Guest::Linux => XlDomU {
-                args: Worker::command_line(work, jobs),
                 ramdisk: Some(self.ramdisk.clone()),
                 ..XlDomU::new("linux", self.linux.kernel.clone(), LINUX_MIB)
             },

@@ -103,7 +103,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let jobs: Vec<_> = JOBS.iter().filter(|job| job.name.contains(&options.filter)).copied().collect();
     ensure!(!jobs.is_empty(), "no job has {:?} in its name", options.filter);
     let Options { gic, optimise, .. } = options;
-    let wish = Wish { image: "block-bench", work: "block", result: "blk ", gic, optimise: *optimise };
+    let wish = Wish {
+        image: "block-bench",
+        work: "block",
+        result: "blk ",
+        gic,
+        optimise: *optimise,
+        only: options.guest,
+    };
     let shop = Workshop::new(&lab, &wish, &ui)?;
     let wish = DiskWish { contents: Contents::Random, ..DiskWish::new("bench", DISK_MIB) };
     let disk = shop.dom0.make_disk(&wish)?;
