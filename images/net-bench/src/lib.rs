@@ -1,0 +1,17 @@
+//! Measures a network: serves the ports that a load generator drives, the same as under Linux.
+//!
+//! UDP 5001 echoes each datagram, 5002 counts them; a datagram `N SIZE` to 5003 has N datagrams of SIZE bytes sent to its
+//! sender; any datagram to 5004 is answered with `COUNT NANOSECONDS`, from the first to the last counted since the last
+//! such answer.
+//!
+//! With `raw` on the command line there is no stack: frames are answered as they lie in the ring, so that what is
+//! measured is the frontend.
+#![cfg_attr(not(test), no_std)]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod app;
+mod raw;
+
+pub use app::app;
