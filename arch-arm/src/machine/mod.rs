@@ -7,6 +7,7 @@ mod exception;
 pub mod fault;
 mod gic;
 pub mod hypercall;
+mod memory;
 pub mod mmio;
 mod mmu;
 mod start;

@@ -1,5 +1,6 @@
 //! The measurements.
 
+use crate::copies;
 use crate::job::{Job, Kind};
 use alloc::format;
 use alloc::rc::Rc;
@@ -45,6 +46,9 @@ async fn run<P: Platform, C: Read + Write>(
         let understood = match name {
             "bench" => value.split(';').try_for_each(|job| Job::parse(job).map(|job| jobs.push(job))),
             "peer" => value.parse().ok().map(|id| peer = DomId(id)),
+            "check" if value == "copies" => {
+                return Ok(copies::check());
+            }
             _ => None,
         };
         if understood.is_none() {

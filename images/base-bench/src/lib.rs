@@ -5,12 +5,15 @@
 //!
 //! For `event` somebody in domain 0, or another one with `peer=DOMID`, must connect to the port in `data/port`, and
 //! answer each event with one.
+//!
+//! `check=copies` looks instead whether the routines that move bytes on this machine move them rightly.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
 mod bench;
+mod copies;
 mod job;
 
 pub use bench::app;

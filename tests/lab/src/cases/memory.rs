@@ -11,6 +11,7 @@ pub(super) fn add(cases: &mut Vec<Case>) {
     cases.push(Case::new(Spot::XL, "memory-4-mib", |ctx| runs_in(ctx, Spot::XL, 4)));
     cases.push(Case::new(Spot::XL, "memory-3-mib", |ctx| runs_in(ctx, Spot::XL, 3)));
     cases.push(Case::new(Spot::DOM0LESS, "memory-two-banks", two_banks));
+    cases.push(Case { image: "base-bench", ..Case::new(Spot::DOM0LESS, "memory-moved", moved) });
 }
 
 /// Catches: an image that has grown, or takes memory for granted.
@@ -37,4 +38,11 @@ fn two_banks(ctx: &Context<'_>) -> Result<()> {
     // Takes all there is, and so touches the books of both banks.
     running.guest.console.send("crash oom\r")?;
     ctx.end(&running.guest, End::Crash)
+}
+
+/// Catches: routines that move bytes (arch-arm/src/machine/memory.rs) and get a length, an overlap or an end wrong.
+fn moved(ctx: &Context<'_>) -> Result<()> {
+    let running = ctx.start(Spot::DOM0LESS, &Wish::args("check=copies"))?;
+    ctx.expect(&running.guest, "SUCCESS")?;
+    ctx.end(&running.guest, End::PowerOff)
 }
