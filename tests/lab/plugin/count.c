@@ -26,7 +26,7 @@
  *   line N           its Nth line feed
  *   account -        the state of each domain, after each mark and each line
  *
- * A profile: after each line feed, "line N", and then what the domain that started last did since the one before:
+ * A profile: after each line feed "line N", after each mark "mark N", and then what the domain that started last did since the one before:
  *   block ADDRESS INSNS COUNT   how often a block of instructions was executed: at `entry`, or Xen's meanwhile
  *   trap VECTOR ESR X16 COUNT   how often Xen was entered, where in its table of vectors, and why: the syndrome with
  *                               what differs from trap to trap left out, and the number if it was a hypercall
@@ -223,9 +223,9 @@ static struct profiled_block *profiled_block(uint64_t start, uint64_t insns)
     return NULL;
 }
 
-static void report_profile(uint64_t line)
+static void report_profile(const char *after, uint64_t number)
 {
-    fprintf(profile, "line %llu\n", (unsigned long long)line);
+    fprintf(profile, "%s %llu\n", after, (unsigned long long)number);
     for (struct profiled_block *b = blocks; b < blocks + BLOCKS; b++)
         if (b->count) {
             fprintf(profile, "block %llx %llu %llu\n", (unsigned long long)b->start, (unsigned long long)b->insns,
@@ -312,6 +312,8 @@ static void on_svc(unsigned cpu, void *data)
     if (number == SYS_KILL && mark < 1000 && read_register(X1) == 0) {
         numbered_event(cpu, "mark", mark);
         report_accounts();
+        if (profile)
+            report_profile("mark", mark);
     }
 }
 
@@ -337,7 +339,7 @@ static void on_written(unsigned cpu, mem_value value)
             numbered_event(cpu, "line", ++accounts[current].lines);
             report_accounts();
             if (profile && current == profiled)
-                report_profile(accounts[current].lines);
+                report_profile("line", accounts[current].lines);
         }
 }
 

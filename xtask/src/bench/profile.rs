@@ -1,14 +1,17 @@
 //! `xtask bench profile`: which functions an image's instructions are spent in, and what it enters Xen for.
 
+use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use fata_lab::{
     BuildRequest, Config, Contents, Counter, DiskWish, Dom0, Gic, Lab, Optimise, Profile, Progress, Spent,
-    Symboliser, XenVersion, XlDomU, xen_symbols,
+    Symboliser, VifWish, Worker, XenVersion, XlDomU, address, xen_symbols,
 };
 
+use super::work::{FIRST_MARK, PEER};
 use crate::table;
 
 /// Show where an image's instructions go, under xl
@@ -25,6 +28,9 @@ pub(crate) struct Options {
     /// What it does between these two lines of its output; otherwise, before its last line but one
     #[arg(long, value_name = "FROM:TO", value_parser = lines)]
     lines: Option<(usize, usize)>,
+    /// Give it a network card, and have it driven from dom0 by this job (KIND,SIZE,COUNT), twice; the second time counts
+    #[arg(long, value_name = "JOB", conflicts_with_all = ["disk", "lines"])]
+    load: Option<String>,
     /// Divide by this: how often it does that
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     per: u64,
@@ -67,6 +73,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     let step = ui.step(&options.name);
     step.busy("at work");
+    if let Some(job) = &options.load {
+        let parts = lab.xen(XenVersion::V4_20, &ui)?;
+        load(&dom0, &Worker::new(&lab, &parts, &ui)?.program, &mut domu, job)?;
+        step.done("profiled");
+        let profile = Profile::between_marks(&dom0.folder, SECOND_JOB, SECOND_JOB + 1)?;
+        print!("\n{}", as_table(options, &profile, &profile.functions(&symbols, &xen)));
+        return Ok(());
+    }
     let domain = dom0.create_alone(&domu)?;
     let end = dom0.ended(domain, TIMEOUT);
     let said = dom0.console_of(&domu.name, "", Duration::from_secs(10))?;
@@ -83,6 +97,25 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     print!("\n{}", as_table(options, &profile, &profile.functions(&symbols, &xen)));
     Ok(())
 }
+
+/// Has a server do a job twice.
+fn load(dom0: &Dom0, program: &Path, domu: &mut XlDomU, job: &str) -> Result<()> {
+    domu.args = format!("{} {}", address(NUMBER), domu.args);
+    domu.vifs.push(VifWish::new(NUMBER).spec());
+    dom0.push(PEER, &fs::read(program).with_context(|| format!("reading {}", program.display()))?)?;
+    dom0.create_alone(domu)?;
+    let script = format!(
+        "chmod +x {PEER} && {PEER} await 10.0.0.{NUMBER} 30000 && {PEER} load 10.0.0.{NUMBER} '{job};{job}'"
+    );
+    let said = dom0.run(&script, TIMEOUT)?;
+    ensure!(said.code == 0, "the load ended with:\n{}", said.text());
+    Ok(())
+}
+
+/// Its first mark.
+const SECOND_JOB: usize = FIRST_MARK as usize + 2;
+/// The last byte of the image's address.
+const NUMBER: u8 = 2;
 
 fn as_table(options: &Options, profile: &Profile, functions: &[Spent]) -> String {
     let each = |count: u64| format!("{:>10.2}", count as f64 / options.per as f64);

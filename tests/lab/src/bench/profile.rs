@@ -39,20 +39,37 @@ pub struct Spent {
 impl Profile {
     /// From the line of this number to another one.
     pub fn of(folder: &Folder, from: usize, to: usize) -> Result<Self> {
-        let file = folder.file(PROFILE);
-        let text = fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
-        Self::parse(&text, from, to).with_context(|| format!("reading {}", file.display()))
+        Self::read(folder, "line", from, to)
     }
 
-    fn parse(text: &str, from: usize, to: usize) -> Result<Self> {
+    /// From one mark to another, which somebody else set.
+    pub fn between_marks(folder: &Folder, from: usize, to: usize) -> Result<Self> {
+        Self::read(folder, "mark", from, to)
+    }
+
+    fn read(folder: &Folder, kind: &str, from: usize, to: usize) -> Result<Self> {
+        let file = folder.file(PROFILE);
+        let text = fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
+        Self::parse(&text, kind, from, to).with_context(|| format!("reading {}", file.display()))
+    }
+
+    /// What follows a line, or a mark, is from the one before it.
+    fn parse(text: &str, kind: &str, from: usize, to: usize) -> Result<Self> {
         let mut profile = Self::default();
-        let (mut line, mut traps) = (0, BTreeMap::new());
+        let (mut has_begun, mut last, mut traps) = (from == 0, 0, BTreeMap::new());
+        let mut wanted = false;
         for entry in text.lines() {
             let words: Vec<_> = entry.split(' ').collect();
-            let wanted = from < line && line <= to;
             let hex = |word: &str| u64::from_str_radix(word, 16);
             match words[..] {
-                ["line", number] => line = number.parse()?,
+                ["line" | "mark", number] => {
+                    // What is under way ends with the one that is looked for.
+                    wanted = has_begun && last != to;
+                    if words[0] == kind {
+                        last = number.parse()?;
+                        has_begun |= last == from;
+                    }
+                }
                 ["block" | "trap", ..] if !wanted => {}
                 ["block", start, insns, count] => {
                     let (start, insns, count) = (hex(start)?, insns.parse::<u64>()?, count.parse::<u64>()?);
@@ -67,7 +84,7 @@ impl Profile {
                 _ => bail!("cannot read {entry:?}"),
             }
         }
-        ensure!(line >= to, "the guest wrote {line} lines, not {to}");
+        ensure!(last >= to, "there was no {kind} {to}, but {last} was the last");
         profile.traps = traps.into_iter().collect();
         profile.traps.sort_by_key(|(_, count)| u64::MAX - count);
         Ok(profile)
@@ -157,13 +174,24 @@ trap 400 58000ea1 32 2
 
     #[test]
     fn sums_up_what_lies_between_two_lines() {
-        let profile = Profile::parse(TEXT, 1, 3).unwrap();
+        let profile = Profile::parse(TEXT, "line", 1, 3).unwrap();
         let expected = [(0x4000_0000, 10), (0x4000_0004, 15), (0xa00_0020_1000, 7)];
         assert_eq!(profile.counts, BTreeMap::from(expected));
         let traps: Vec<_> = profile.traps.iter().map(|(trap, count)| (trap.to_string(), *count)).collect();
         assert_eq!(traps, [("event_channel_op".to_owned(), 5), ("interrupt".to_owned(), 4)]);
-        assert_eq!(Profile::parse(TEXT, 0, 1).unwrap().traps, []);
-        assert!(Profile::parse(TEXT, 1, 4).is_err() && Profile::parse("line x", 0, 0).is_err());
+        assert_eq!(Profile::parse(TEXT, "line", 0, 1).unwrap().traps, []);
+        assert!(
+            Profile::parse(TEXT, "line", 1, 4).is_err() && Profile::parse("line x", "line", 0, 0).is_err()
+        );
+    }
+
+    #[test]
+    fn marks_are_told_from_lines() {
+        let text = "line 1\nblock 1 1 1\nmark 100\nblock 2 1 1\nline 2\nblock 3 1 1\nmark 101\nblock 4 1 1\n\
+                    line 3\nblock 5 1 1\n";
+        let profile = Profile::parse(text, "mark", 100, 101).unwrap();
+        assert_eq!(profile.counts, BTreeMap::from([(3, 1), (4, 1)]));
+        assert!(Profile::parse(text, "mark", 100, 102).is_err());
     }
 
     #[test]
