@@ -20,7 +20,7 @@ pub(crate) struct Transport {
     /// Sum of the pseudo header (RFC 9293 section 3.1, RFC 8200 section 8.1), not folded.
     pseudo: u64,
     /// UDP, of which a checksum of zero says that there is none.
-    is_udp: bool,
+    pub(crate) is_udp: bool,
     /// In IPv6.
     pub(crate) is_v6: bool,
 }

@@ -5,13 +5,13 @@ use crate::features::{Agreed, ETHERNET};
 use crate::nic::{Error, Totals};
 use crate::rx::{Frame, Rx};
 use crate::tx::Tx;
-use crate::wire::{Extra, tx_flag};
+use crate::wire::{Extra, TX_MAX, tx_flag};
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use fata_ring::Corrupt;
-use xen_hyp::{Channel, DomId, Platform, Xen};
+use xen_hyp::{Channel, DomId, PAGE_SIZE, Platform, Xen};
 
 pub(crate) struct Connection<P: Platform> {
     pub(crate) agreed: Agreed,
@@ -128,12 +128,31 @@ impl<P: Platform> Connection<P> {
 
     /// Sends a frame, in which checksums of TCP and UDP have to be seen to. There has to be [room](Self::has_room).
     /// `segment` is the payload of the packets that it is to be cut into, if it is longer than the MTU.
-    pub(crate) fn send(&mut self, frame: &mut [u8], segment: Option<u16>, totals: &mut Totals) {
+    pub(crate) fn send(
+        &mut self,
+        frame: &mut [u8],
+        segment: Option<u16>,
+        totals: &mut Totals,
+    ) -> Result<(), Corrupt> {
         let transport = Transport::of(frame);
+        let segment = segment.filter(|_| frame.len() > self.mtu + ETHERNET);
+        let is_v6 = transport.is_some_and(|transport| transport.is_v6);
+        let most = if self.agreed.sg { TX_MAX } else { PAGE_SIZE };
+        // A stack may have made it for the backend before this one.
+        let is_cut = || {
+            transport.is_some_and(|transport| !transport.is_udp)
+                && if is_v6 { self.agreed.gso_v6 } else { self.agreed.gso_v4 }
+        };
+        let fits = (ETHERNET..=most).contains(&frame.len()) && (segment.is_none() || is_cut());
+        let queue = if self.queues.len() > 1 { flow(frame) % self.queues.len() } else { 0 };
+        let tx = &mut self.queues[queue].tx;
+        // What there was room for may have been used otherwise since.
+        if !fits || !tx.has_room(totals)? {
+            totals.tx_unfit += 1;
+            return Ok(());
+        }
         let mut flags = 0;
-        let mut is_v6 = false;
         if let Some(transport) = transport {
-            is_v6 = transport.is_v6;
             if if is_v6 { self.agreed.csum_v6 } else { self.agreed.csum_v4 } {
                 transport.blank(frame);
                 flags = tx_flag::CSUM_BLANK | tx_flag::DATA_VALIDATED;
@@ -141,12 +160,10 @@ impl<P: Platform> Connection<P> {
                 transport.fill(frame);
             }
         }
-        let extra =
-            segment.filter(|_| frame.len() > self.mtu + ETHERNET).map(|size| Extra::segments(size, is_v6));
-        let queue = if self.queues.len() > 1 { flow(frame) % self.queues.len() } else { 0 };
-        self.queues[queue].tx.send(frame, flags, extra);
+        tx.send(frame, flags, segment.map(|size| Extra::segments(size, is_v6)));
         totals.tx_frames += 1;
         totals.tx_bytes += frame.len() as u64;
+        Ok(())
     }
 
     /// Asks for frames to a multicast address, or not any more. `false` if there is no room for that now.

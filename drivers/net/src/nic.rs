@@ -84,6 +84,9 @@ pub struct Totals {
     pub tx_dropped: u64,
     /// Frames sent that the backend found fault with.
     pub tx_failed: u64,
+    /// Frames that a stack wrote and that cannot be sent: too short, too long, to be cut where nobody does, or more
+    /// than there was room for.
+    pub tx_unfit: u64,
 }
 
 /// The place of a network interface. Clones are the same.

@@ -109,13 +109,7 @@ impl<P: Platform> phy::TxToken for TxToken<'_, P> {
         }
         let frame = &mut scratch[..len];
         let result = f(frame);
-        self.nic.with(|connection, totals| {
-            // Longer ones are the stack's mistake, and cannot be sent.
-            if len <= TX_MAX && (connection.agreed.sg || len <= xen_hyp::PAGE_SIZE) {
-                connection.send(frame, self.segment, totals);
-            }
-            Ok(Some(()))
-        });
+        self.nic.with(|connection, totals| connection.send(frame, self.segment, totals).map(Some));
         self.nic.line.borrow_mut().scratch = scratch;
         result
     }
