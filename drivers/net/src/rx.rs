@@ -88,7 +88,7 @@ impl<P: Platform> Rx<P> {
             frame: vec![0; pages * PAGE_SIZE],
         };
         // The backend finds them when it comes.
-        let _ = rx.post();
+        let _ = rx.fill();
         Ok(rx)
     }
 
@@ -106,6 +106,10 @@ impl<P: Platform> Rx<P> {
         if self.posted.len() < self.target / 2 && self.target < self.most && self.pool.len() == self.target {
             self.grow();
         }
+        self.fill()
+    }
+
+    fn fill(&mut self) -> bool {
         while let Some(page) = self.free.pop() {
             let request = RxRequest { id: page, pad: 0, gref: self.pool.gref(page) };
             self.ring.push(request.as_bytes());
