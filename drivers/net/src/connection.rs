@@ -19,6 +19,8 @@ pub(crate) struct Connection<P: Platform> {
     queues: Vec<Queue<P>>,
     /// The queue that is looked at first for frames.
     next: usize,
+    /// Multicast addresses that the backend has yet to hear of, and whether their frames are wanted.
+    news: Vec<([u8; 6], bool)>,
 }
 
 struct Queue<P: Platform> {
@@ -76,7 +78,7 @@ impl<P: Platform> Connection<P> {
                 node(name.into(), String::new());
             }
         }
-        Ok((Self { agreed, mtu, queues, next: 0 }, nodes))
+        Ok((Self { agreed, mtu, queues, next: 0, news: Vec::new() }, nodes))
     }
 
     /// All event channels.
@@ -92,6 +94,8 @@ impl<P: Platform> Connection<P> {
         let count = self.queues.len();
         for _ in 0..count {
             let queue = self.next;
+            // Each has its turn, however many frames another has.
+            self.next = if queue + 1 < count { queue + 1 } else { 0 };
             let rx = &mut self.queues[queue].rx;
             while let Some(frame) = rx.take(totals, self.agreed.takes.checksum)? {
                 let bytes = &frame.bytes[..frame.len];
@@ -103,9 +107,8 @@ impl<P: Platform> Connection<P> {
                 totals.rx_bad_sum += 1;
                 rx.give_back(frame.bytes);
             }
-            // Each has its turn, and one that was empty has armed its event.
-            self.next = if queue + 1 < count { queue + 1 } else { 0 };
         }
+        // All were empty, and have armed their events.
         Ok(None)
     }
 
@@ -166,23 +169,25 @@ impl<P: Platform> Connection<P> {
         Ok(())
     }
 
-    /// Asks for frames to a multicast address, or not any more. `false` if there is no room for that now.
-    pub(crate) fn multicast(
-        &mut self,
-        address: [u8; 6],
-        wanted: bool,
-        totals: &mut Totals,
-    ) -> Result<bool, Corrupt> {
-        let tx = &mut self.queues[0].tx;
-        let room = tx.has_room(totals)?;
-        if room {
-            tx.tell(&Extra::multicast(address, wanted));
+    /// Asks for frames to a multicast address, or not any more, with the next [flush](Self::flush).
+    pub(crate) fn multicast(&mut self, address: [u8; 6], wanted: bool) {
+        if self.agreed.multicast {
+            self.news.retain(|(known, _)| *known != address);
+            self.news.push((address, wanted));
         }
-        Ok(room)
     }
 
     /// Publishes what was sent and which buffers are free, and notifies the backend if it waits for either.
-    pub(crate) fn flush(&mut self) {
+    pub(crate) fn flush(&mut self, totals: &mut Totals) -> Result<(), Corrupt> {
+        while let Some((address, wanted)) = self.news.last() {
+            let tx = &mut self.queues[0].tx;
+            // If there is no room for it now, an event will come, and another flush.
+            if !tx.has_room(totals)? {
+                break;
+            }
+            tx.tell(&Extra::multicast(*address, *wanted));
+            self.news.pop();
+        }
         for queue in &mut self.queues {
             let (sent, posted) = (queue.tx.publish(), queue.rx.post());
             let one = Rc::ptr_eq(&queue.tx_channel, &queue.rx_channel);
@@ -193,6 +198,7 @@ impl<P: Platform> Connection<P> {
                 queue.rx_channel.notify();
             }
         }
+        Ok(())
     }
 }
 

@@ -223,13 +223,16 @@ impl<P: Platform> Inner<P> {
         })
     }
 
+    /// Publishes what was written, and tells what the backend has yet to hear.
+    pub(crate) fn flush(&self) {
+        self.with(|connection, totals| connection.flush(totals).map(Some));
+    }
+
     fn tell(&self, group: EthernetAddress, wanted: bool) {
-        self.with(|connection, totals| {
-            if connection.agreed.multicast && connection.multicast(group.0, wanted, totals)? {
-                connection.flush();
-            }
-            Ok(Some(()))
-        });
+        if let Some(connection) = &mut self.line.borrow_mut().connection {
+            connection.multicast(group.0, wanted);
+        }
+        self.flush();
     }
 
     pub(crate) fn is_broken(&self) -> bool {
@@ -237,11 +240,12 @@ impl<P: Platform> Inner<P> {
     }
 
     /// The backend works.
-    pub(crate) fn connect(self: &Rc<Self>, connection: Connection<P>, state: State) {
+    pub(crate) fn connect(self: &Rc<Self>, mut connection: Connection<P>, state: State) {
         for channel in connection.channels() {
             let nic = Rc::downgrade(self);
             channel.on_event(Rc::new(move || nic.upgrade().iter().for_each(|nic| nic.wake())));
         }
+        self.groups.borrow().iter().for_each(|group| connection.multicast(group.0, true));
         self.is_broken.set(false);
         {
             let mut line = self.line.borrow_mut();
@@ -252,9 +256,6 @@ impl<P: Platform> Inner<P> {
         // It has not been told of the buffers, and of nothing that happened before anybody listened.
         for channel in self.line.borrow().connection.iter().flat_map(Connection::channels) {
             channel.notify();
-        }
-        for group in self.groups.borrow().iter() {
-            self.tell(*group, true);
         }
         self.wake();
     }
@@ -269,6 +270,7 @@ impl<P: Platform> Inner<P> {
         if self.state.replace(state) != state {
             if state == State::Ready {
                 self.epoch.set(self.epoch.get().wrapping_add(1));
+                self.flush();
             }
             self.changed.fire();
             self.wake();

@@ -25,10 +25,7 @@ impl<P: Platform> Link for Phy<P> {
     }
 
     fn flush(&mut self) {
-        self.0.with(|connection, _| {
-            connection.flush();
-            Ok(Some(()))
-        });
+        self.0.flush();
     }
 
     fn register(&mut self, waker: &Waker) {
