@@ -107,6 +107,9 @@ pub(crate) struct Rings {
     pub(crate) lent: Vec<Granted<SimCpu>>,
 }
 
+/// A frame as the ring has it: its bytes, the flags of its first slot, and what GSO said.
+pub(crate) type Received = (Vec<u8>, u16, Option<[u8; RX_SLOT]>);
+
 /// A frontend that is connected.
 pub(crate) struct NetFront {
     pub(crate) rings: Vec<Rings>,
@@ -198,8 +201,8 @@ impl Rings {
         std::iter::from_fn(|| self.rx.take().unwrap()).collect()
     }
 
-    /// Receives as a guest that believes everything: each frame's bytes, flags, and what GSO said.
-    pub(crate) fn receive(&mut self) -> Vec<(Vec<u8>, u16, Option<[u8; RX_SLOT]>)> {
+    /// Receives as a guest that believes everything.
+    pub(crate) fn receive(&mut self) -> Vec<Received> {
         let mut answers = self.answers().into_iter();
         let mut frames = Vec::new();
         while let Some(first) = answers.next() {
@@ -215,6 +218,8 @@ impl Rings {
                 page.revoke().unwrap();
                 if u16_at(&answer, 4) & EXTRA != 0 {
                     gso = answers.next();
+                    // Requests are used in their order, and of that one the page is not.
+                    self.pages[usize::from(id) + 1].take().unwrap().revoke().unwrap();
                 }
                 if u16_at(&answer, 4) & MORE == 0 {
                     break;
