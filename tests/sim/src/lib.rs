@@ -27,7 +27,7 @@ pub use blkback::{Blkback, Features, Medium, Order, Seen};
 pub use domain::{Domain, Setup, SimCpu};
 pub use frame::{Csum, ETHERNET, Frame, Headers};
 pub use grants::{MappedPage, MappedPages};
-pub use netback::{Features as NetFeatures, NetStats, Netback, Sending, Taken, Way};
+pub use netback::{Features as NetFeatures, NetLie, NetStats, Netback, Sending, Taken, Way};
 pub use page::Page;
 pub use rng::Rng;
 pub use store::Store;

@@ -4,7 +4,9 @@
 //! What the guest sends goes to the [`Switch`](crate::Switch) that it is attached to, or else is there to be looked at.
 
 mod connect;
+mod control;
 mod features;
+mod lies;
 mod mischief;
 mod plug;
 mod queue;
@@ -13,6 +15,7 @@ mod tx;
 mod wire;
 
 pub use features::{Features, NetStats};
+pub use lies::NetLie;
 pub use mischief::Way;
 pub use rx::Taken;
 pub use tx::Sending;
@@ -25,7 +28,8 @@ use crate::rng::Rng;
 use crate::vdev::Vdev;
 use crate::world::{Backend, World};
 use crate::xenstored::{StoreWatch, Xenstored};
-use queue::Queue;
+use control::Hash;
+use queue::{Queue, Side};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -64,6 +68,8 @@ struct Inner {
     /// The guest broke the protocol: nothing is served until it is plugged in again.
     disabled: bool,
     queues: Vec<Queue>,
+    control: Option<Side>,
+    hash: Hash,
     taken: Taken,
     /// `request-multicast-control` as it was when it connected.
     filtered: bool,
@@ -89,6 +95,7 @@ struct Inner {
     skips: usize,
     judge: Option<Judge>,
     tamper: Option<Tamper>,
+    tamper_sent: Option<TamperSent>,
     /// What the guest has sent and nobody has taken.
     sent: Vec<Frame>,
     log: Vec<Sending>,
@@ -103,6 +110,7 @@ struct Inner {
 
 type Judge = Box<dyn FnMut(&Sending) -> Option<i16>>;
 type Tamper = Box<dyn FnMut(&mut Vec<[u8; RX_SLOT]>)>;
+type TamperSent = Box<dyn FnMut(&mut Vec<[u8; 4]>)>;
 
 impl Netback {
     /// A driver in domain 0 for this network device of `guest`, which is not plugged in yet.
@@ -270,6 +278,7 @@ impl Netback {
         if inner.connecting > 0 {
             return any;
         }
+        any |= self.control(inner);
         for index in 0..inner.queues.len() {
             let queue = &mut inner.queues[index];
             any |= queue.take_events();
@@ -287,12 +296,12 @@ impl Netback {
                 any = true;
                 self.give(inner, index);
             }
+            self.publish_sent(inner, index);
             let queue = &mut inner.queues[index];
-            for side in [&mut queue.tx, &mut queue.rx] {
-                side.publish(&self.world);
-                if inner.storm {
-                    side.notify(&self.world);
-                }
+            queue.rx.publish(&self.world);
+            if inner.storm {
+                queue.tx.notify(&self.world);
+                queue.rx.notify(&self.world);
             }
         }
         any
@@ -312,6 +321,8 @@ impl Inner {
             deferred: false,
             disabled: false,
             queues: Vec::new(),
+            control: None,
+            hash: Hash::default(),
             taken: Taken::default(),
             filtered: false,
             filter: Vec::new(),
@@ -328,6 +339,7 @@ impl Inner {
             skips: 0,
             judge: None,
             tamper: None,
+            tamper_sent: None,
             sent: Vec::new(),
             log: Vec::new(),
             complaints: Vec::new(),

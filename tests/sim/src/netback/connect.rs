@@ -145,7 +145,10 @@ impl Netback {
                 inner.queues = queues;
                 inner.deferred = self.vdev.read("hotplug-status") != "connected";
             }
-            Err(why) => self.give_up(inner, why),
+            Err(why) => {
+                inner.disconnect(&self.world);
+                self.give_up(inner, why);
+            }
         }
     }
 
@@ -158,6 +161,7 @@ impl Netback {
         if !inner.taken.copy {
             inner.complaints.push("no request-rx-copy".into());
         }
+        inner.control = self.connect_control()?;
         let prefix = |n| if count > 1 { format!("queue-{n}/") } else { String::new() };
         let mut queues = Vec::new();
         for n in 0..count {

@@ -66,6 +66,11 @@ impl Netback {
         self.inner.borrow_mut().tamper = Some(Box::new(tamper));
     }
 
+    /// The same for the answers of each turn to what the guest has sent: an id and a status each.
+    pub fn tamper_sent(&self, tamper: impl FnMut(&mut Vec<[u8; 4]>) + 'static) {
+        self.inner.borrow_mut().tamper_sent = Some(Box::new(tamper));
+    }
+
     /// Whether it sends an event with each turn in which anything happens.
     pub fn set_storm(&self, storm: bool) {
         self.inner.borrow_mut().storm = storm;
@@ -92,9 +97,10 @@ impl Netback {
     /// From now on an honest backend, as it was before anything was set.
     pub fn behave(&self) {
         let mut inner = self.inner.borrow_mut();
-        let Inner { order, nodes, judge, tamper, keeps, storm, driver, script, .. } = &mut *inner;
+        let Inner { order, nodes, judge, tamper, tamper_sent, keeps, storm, driver, script, .. } =
+            &mut *inner;
         nodes.clear();
-        (*order, *judge, *tamper) = (Order::Arrival, None, None);
+        (*order, *judge, *tamper, *tamper_sent) = (Order::Arrival, None, None, None);
         (*keeps, *storm, *driver, *script) = (false, false, true, true);
         inner.kept.clear();
         inner.kept_rings.clear();

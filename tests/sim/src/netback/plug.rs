@@ -1,5 +1,6 @@
 //! What a toolstack, an administrator or a mishap does to the device.
 
+use super::control::Hash;
 use super::{Features, Inner, Netback, Packet, Queue};
 use crate::world::World;
 
@@ -119,6 +120,10 @@ impl Inner {
     pub(super) fn disconnect(&mut self, world: &World) {
         self.pending.clear();
         self.filter.clear();
+        self.hash = Hash::default();
+        if let Some(control) = self.control.take() {
+            control.close(world);
+        }
         for queue in self.queues.drain(..) {
             queue.close(world);
             self.stats.dropped_down += queue.waiting.len() as u64;

@@ -38,6 +38,8 @@ pub(super) struct Queue {
     pub(super) last_rx_ns: u64,
     /// The next request's index in the ring for receiving.
     rx_cons: u32,
+    /// Answers to what the guest sent that have yet to be written.
+    answers: Vec<[u8; 4]>,
 }
 
 impl Side {
@@ -115,7 +117,7 @@ impl Queue {
         };
         let rx_cons = rx.memory.load(8);
         let (waiting, last_rx_ns) = (VecDeque::new(), world.now_ns());
-        Ok(Self { tx, rx, shared, waiting, stalled: true, last_rx_ns, rx_cons })
+        Ok(Self { tx, rx, shared, waiting, stalled: true, last_rx_ns, rx_cons, answers: Vec::new() })
     }
 
     /// Wakes what there was an event for; gives whether there was one.
@@ -127,11 +129,33 @@ impl Queue {
         tx || rx
     }
 
-    /// Writes the answers to a packet's request and to the extra information that followed it (`make_tx_response`).
+    /// Answers a packet's request, and the extra information that followed it (`make_tx_response`).
     pub(super) fn respond(&mut self, request: &TxRequest, extras: usize, status: i16) {
-        self.tx.back.push(&tx_response(request.id, status));
-        for _ in 0..extras {
-            self.tx.back.push(&tx_null());
+        self.answers.push(tx_response(request.id, status));
+        self.answers.extend((0..extras).map(|_| tx_null()));
+    }
+
+    /// Writes the answers, once somebody has changed them, as far as requests are due one, and publishes them.
+    pub(super) fn publish_sent(&mut self, world: &World, change: impl FnOnce(&mut Vec<[u8; 4]>)) {
+        let mut answers = core::mem::take(&mut self.answers);
+        if !answers.is_empty() {
+            change(&mut answers);
+        }
+        for answer in answers {
+            if self.tx.back.due() > 0 {
+                self.tx.back.push(&answer);
+            }
+        }
+        self.tx.publish(world);
+    }
+
+    /// Writes answers to requests to receive. More than requests were taken use up further ones.
+    pub(super) fn answer(&mut self, answers: &[[u8; RX_SLOT]]) {
+        for answer in answers {
+            if self.rx.back.due() == 0 && (self.requests() == 0 || self.take_request().is_err()) {
+                return;
+            }
+            self.rx.back.push(answer);
         }
     }
 

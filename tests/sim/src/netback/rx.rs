@@ -1,8 +1,8 @@
 //! Frames for the guest, into its ring (`xen-netback/rx.c`).
 
 use super::wire::{
-    GSO_TCPV4, GSO_TCPV6, RX_SLOT, RXF_CSUM_BLANK, RXF_DATA_VALIDATED, RXF_EXTRA_INFO, RXF_MORE_DATA,
-    RxRequest, gso_info, rx_response,
+    EXTRA_MORE, GSO_TCPV4, GSO_TCPV6, RX_SLOT, RXF_CSUM_BLANK, RXF_DATA_VALIDATED, RXF_EXTRA_INFO,
+    RXF_MORE_DATA, RxRequest, gso_info, hash_info, rx_response,
 };
 use super::{Inner, Netback};
 use crate::frame::{Csum, ETHERNET, Frame};
@@ -89,11 +89,12 @@ impl Netback {
     pub(super) fn give(&self, inner: &mut Inner, index: usize) {
         let now_ns = self.world.now_ns();
         while let Some((frame, expires_ns)) = inner.queues[index].waiting.pop_front() {
-            let slots = frame.bytes.len().div_ceil(PAGE_SIZE).max(1) + usize::from(frame.gso.is_some());
+            let extras = inner.extras(&frame);
+            let slots = frame.bytes.len().div_ceil(PAGE_SIZE).max(1) + extras.len();
             let queue = &mut inner.queues[index];
             if queue.has_requests(slots) {
                 queue.last_rx_ns = now_ns;
-                if self.fill(inner, index, &frame, slots).is_err() {
+                if self.fill(inner, index, &frame, &extras).is_err() {
                     inner.complaints.push("impossible number of requests to receive into".into());
                     inner.disabled = true;
                     return;
@@ -109,15 +110,20 @@ impl Netback {
     }
 
     /// Copies a frame into as many pages as it takes, and answers their requests (`xenvif_rx_skb`).
-    fn fill(&self, inner: &mut Inner, index: usize, frame: &Frame, slots: usize) -> Result<(), Corrupt> {
+    fn fill(
+        &self,
+        inner: &mut Inner,
+        index: usize,
+        frame: &Frame,
+        extras: &[[u8; RX_SLOT]],
+    ) -> Result<(), Corrupt> {
+        let slots = frame.bytes.len().div_ceil(PAGE_SIZE).max(1) + extras.len();
         let mut answers: Vec<[u8; RX_SLOT]> = Vec::new();
         let mut chunks = frame.bytes.chunks(PAGE_SIZE).peekable();
         while answers.len() < slots {
             let request = inner.queues[index].take_request()?;
-            if let (1, Some(mss)) = (answers.len(), frame.gso) {
-                let version = frame.headers().map_or(0, |headers| headers.version);
-                let kind = if version == 4 { GSO_TCPV4 } else { GSO_TCPV6 };
-                answers.push(gso_info(kind, mss, 0));
+            if let Some(extra) = answers.len().checked_sub(1).and_then(|n| extras.get(n)) {
+                answers.push(*extra);
                 continue;
             }
             let chunk = chunks.next().unwrap_or_default();
@@ -128,7 +134,7 @@ impl Netback {
                     Csum::Validated => RXF_DATA_VALIDATED,
                     Csum::Full => 0,
                 };
-                flags |= if frame.gso.is_some() { RXF_EXTRA_INFO } else { 0 };
+                flags |= if extras.is_empty() { 0 } else { RXF_EXTRA_INFO };
             }
             let status = self.copy(inner, &request, chunk);
             answers.push(rx_response(request.id, 0, flags, status));
@@ -138,7 +144,7 @@ impl Netback {
         if let Some(tamper) = &mut inner.tamper {
             tamper(&mut answers);
         }
-        inner.answer_rx(index, &answers);
+        inner.queues[index].answer(&answers);
         Ok(())
     }
 
@@ -184,18 +190,21 @@ impl Taken {
 }
 
 impl Inner {
-    /// Which ring a frame goes into (`xenvif_select_queue`).
-    fn steer(&self, frame: &Frame) -> usize {
-        frame.flow() as usize % self.queues.len()
+    /// What is to be said of a frame besides, in slots after its first.
+    fn extras(&self, frame: &Frame) -> Vec<[u8; RX_SLOT]> {
+        let version = frame.headers().map_or(0, |headers| headers.version);
+        let kind = if version == 4 { GSO_TCPV4 } else { GSO_TCPV6 };
+        let gso = frame.gso.map(|mss| gso_info(kind, mss));
+        let hash = self.hash.of(frame).map(|hashed| hash_info(hashed.kind, hashed.value));
+        let mut extras: Vec<_> = gso.into_iter().chain(hash).collect();
+        let more = extras.len().saturating_sub(1);
+        extras[..more].iter_mut().for_each(|extra| extra[1] |= EXTRA_MORE);
+        extras
     }
 
-    /// Writes answers where they belong, as far as requests are due one. They are published at the end of the turn.
-    pub(super) fn answer_rx(&mut self, index: usize, answers: &[[u8; RX_SLOT]]) {
-        let back = &mut self.queues[index].rx.back;
-        for answer in answers {
-            if back.due() > 0 {
-                back.push(answer);
-            }
-        }
+    /// Which ring a frame goes into (`xenvif_select_queue`).
+    fn steer(&self, frame: &Frame) -> usize {
+        let queues = self.queues.len();
+        self.hash.steer(frame, queues).unwrap_or_else(|| frame.flow() as usize % queues)
     }
 }

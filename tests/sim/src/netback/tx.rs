@@ -291,7 +291,17 @@ impl Netback {
             self.deliver(inner, 0);
             self.answer(inner, 0);
         }
-        inner.queues.iter_mut().for_each(|queue| queue.tx.publish(&self.world));
+        (0..inner.queues.len()).for_each(|index| self.publish_sent(inner, index));
+    }
+
+    /// Publishes the answers of this turn.
+    pub(super) fn publish_sent(&self, inner: &mut Inner, index: usize) {
+        let Inner { queues, tamper_sent, .. } = inner;
+        queues[index].publish_sent(&self.world, |answers| {
+            if let Some(tamper) = tamper_sent {
+                tamper(answers);
+            }
+        });
     }
 
     /// Sends a packet on, if it is what it says it is (`xenvif_tx_submit`).

@@ -3,6 +3,7 @@
 /// Bytes of a slot of each ring.
 pub(super) const TX_SLOT: usize = 12;
 pub(super) const RX_SLOT: usize = 8;
+pub(super) const CTRL_SLOT: usize = 16;
 
 /// `NETTXF_*`.
 pub(super) const TXF_CSUM_BLANK: u16 = 1;
@@ -20,6 +21,7 @@ pub(super) const RXF_EXTRA_INFO: u16 = 8;
 pub(super) const EXTRA_GSO: u8 = 1;
 pub(super) const EXTRA_MCAST_ADD: u8 = 2;
 pub(super) const EXTRA_MCAST_DEL: u8 = 3;
+pub(super) const EXTRA_HASH: u8 = 4;
 pub(super) const EXTRA_MAX: u8 = 5;
 /// `XEN_NETIF_EXTRA_FLAG_MORE`.
 pub(super) const EXTRA_MORE: u8 = 1;
@@ -96,9 +98,15 @@ pub(super) fn rx_response(id: u16, offset: u16, flags: u16, status: i16) -> [u8;
 }
 
 /// `struct netif_extra_info` of GSO.
-pub(super) fn gso_info(kind: u8, mss: u16, flags: u8) -> [u8; RX_SLOT] {
+pub(super) fn gso_info(kind: u8, mss: u16) -> [u8; RX_SLOT] {
     let size = mss.to_ne_bytes();
-    [EXTRA_GSO, flags, size[0], size[1], kind, 0, 0, 0]
+    [EXTRA_GSO, 0, size[0], size[1], kind, 0, 0, 0]
+}
+
+/// The same of a hash, whose value is in the order of this machine. Toeplitz is the only algorithm there is.
+pub(super) fn hash_info(kind: u8, value: u32) -> [u8; RX_SLOT] {
+    let [a, b, c, d] = value.to_ne_bytes();
+    [EXTRA_HASH, 0, kind, 1, a, b, c, d]
 }
 
 pub(super) fn u16_at(bytes: &[u8], at: usize) -> u16 {
