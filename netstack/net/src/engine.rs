@@ -1,0 +1,438 @@
+//! One interface and its sockets: what a poll does. smoltcp is known here, in [`gate`](crate::gate) and in the sockets.
+
+use crate::addresses::Addresses;
+use crate::config::Config;
+use crate::deadlines::Deadlines;
+use crate::fragments::{Joined, Joiner};
+use crate::gate::{Gate, Once, Out};
+use crate::headers::{ACK, FIN, Flow, RST, SYN, Seen, look, lower_max_segment, max_segment};
+use crate::listen::Listener;
+use crate::random::Random;
+use crate::table::{Kind, Owner, Table};
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::task::Waker;
+use fata_link::{Link, Status};
+use smoltcp::iface::{Interface, PollResult, SocketSet};
+use smoltcp::phy::{PacketMeta, TxToken};
+use smoltcp::socket::tcp;
+use smoltcp::time::{Duration, Instant};
+use smoltcp::wire::EthernetAddress;
+
+/// Frames taken in before the applications get their turn.
+const FRAMES: usize = 64;
+/// Packets of one socket before the next has its turn, and of all before the applications have theirs.
+const PACKETS: usize = 16;
+const ALL_PACKETS: usize = 256;
+/// A socket that wants to send and does not is looked at again after so long.
+const PATIENCE: Duration = Duration::from_millis(10);
+/// How long a connection may take to end once the application has let go of it.
+const GOODBYE: Duration = Duration::from_secs(60);
+/// Connections that may be ending at the same time. Those beyond end at once, by a reset.
+const ORPHANS: u32 = 256;
+
+/// What happened to datagrams that no socket saw. All of it is counted since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Frames that were looked at.
+    pub frames: u64,
+    /// Connections that were refused in silence, since their listener has as many as it is to have.
+    pub backlog_full: u64,
+    /// Connections that were reset, since too many were ending.
+    pub orphans_reset: u64,
+    /// Datagrams put together from fragments.
+    pub joined: u64,
+    /// Fragments that were nonsense.
+    pub fragments_refused: u64,
+    /// Large answers that were not sent, since fragments of others waited for room already.
+    pub answers_dropped: u64,
+    /// Times that the link came up.
+    pub ups: u64,
+    /// Leases that a DHCP server gave, renewals not counted.
+    pub leases: u64,
+    /// Leases that made no sense.
+    pub leases_refused: u64,
+}
+
+/// What [`Engine::poll`] leaves to be done.
+pub(crate) struct Next {
+    /// There is more to do at once, after the applications had their turn.
+    pub(crate) again: bool,
+    /// When to poll again although nobody wakes.
+    pub(crate) due: Option<Instant>,
+}
+
+pub(crate) struct Engine {
+    pub(crate) table: Table,
+    pub(crate) listeners: Vec<Option<Listener>>,
+    /// None before the link was first up.
+    pub(crate) interface: Option<Interface>,
+    pub(crate) addresses: Addresses,
+    pub(crate) random: Random,
+    pub(crate) counts: Counts,
+    pub(crate) status: Status,
+    pub(crate) now: Instant,
+    /// Those who wait for the interface to change.
+    pub(crate) watchers: Vec<Waker>,
+    /// The task that polls.
+    pub(crate) waker: Option<Waker>,
+    pub(crate) out: Out,
+    /// For what no socket wants.
+    nobody: SocketSet<'static>,
+    ready: VecDeque<u32>,
+    stalled: Vec<u32>,
+    deadlines: Deadlines,
+    joiner: Joiner,
+    orphans: u32,
+}
+
+impl Engine {
+    pub(crate) fn new(config: Config, seed: u64) -> Self {
+        let mut random = Random::new(seed);
+        let status = Status { up: false, mac: EthernetAddress([0; 6]), epoch: 0 };
+        let mut engine = Self {
+            table: Table::new(random.number() as u32),
+            listeners: Vec::new(),
+            interface: None,
+            addresses: Addresses::new(config),
+            counts: Counts::default(),
+            status,
+            now: Instant::ZERO,
+            watchers: Vec::new(),
+            waker: None,
+            out: Out { next_id: random.number() as u32, ..Out::default() },
+            nobody: SocketSet::new(Vec::new()),
+            ready: VecDeque::new(),
+            stalled: Vec::new(),
+            deadlines: Deadlines::default(),
+            joiner: Joiner::default(),
+            orphans: 0,
+            random,
+        };
+        engine.begin_dhcp();
+        engine
+    }
+
+    /// Whether packets can be sent and received.
+    pub(crate) fn is_up(&self) -> bool {
+        self.status.up && self.interface.is_some()
+    }
+
+    /// Has a socket looked at in the next poll.
+    pub(crate) fn queue(&mut self, id: u32) {
+        if let Some(slot) = self.table.slot(id)
+            && !slot.queued
+        {
+            slot.queued = true;
+            self.ready.push_back(id);
+        }
+    }
+
+    /// Has a socket looked at, soon.
+    pub(crate) fn kick(&mut self, id: u32) {
+        self.queue(id);
+        if let Some(waker) = &self.waker {
+            waker.wake_by_ref();
+        }
+    }
+
+    pub(crate) fn queue_all(&mut self) {
+        self.table.ids().for_each(|id| self.queue(id));
+    }
+
+    /// Tells those who wait that the interface is another.
+    pub(crate) fn tell(&mut self) {
+        self.watchers.drain(..).for_each(Waker::wake);
+    }
+
+    /// Takes in what has come, sends what there is to send, and hands it to the link at once.
+    pub(crate) fn poll<L: Link>(&mut self, link: &mut L, now: Instant) -> Next {
+        self.now = now;
+        self.follow(link);
+        if !self.is_up() {
+            return Next { again: false, due: None };
+        }
+        self.announce(link);
+        let mut again = self.take_in(link);
+        while let Some(id) = self.deadlines.expired(now) {
+            self.queue(id);
+        }
+        again |= self.send(link);
+        link.flush();
+        self.counts.answers_dropped = self.out.dropped;
+        Next { again, due: [self.deadlines.first(), link.due()].into_iter().flatten().min() }
+    }
+
+    /// Gives whether there may be more.
+    fn take_in<L: Link>(&mut self, link: &mut L) -> bool {
+        for _ in 0..FRAMES {
+            // Also without room: two ends that wait for it would wait for each other.
+            self.out.send_parts(link, self.now);
+            let Some((rx, tx)) = link.receive(self.now) else { return false };
+            let meta = smoltcp::phy::RxToken::meta(&rx);
+            smoltcp::phy::RxToken::consume(rx, |frame| self.frame(frame, meta, tx, false));
+        }
+        true
+    }
+
+    fn frame(&mut self, frame: &[u8], meta: PacketMeta, token: impl TxToken, was_cut: bool) {
+        self.counts.frames += u64::from(!was_cut);
+        match look(frame) {
+            Seen::Tcp { flow, flags, at } => self.segment(frame, meta, token, flow, flags, at),
+            Seen::Udp(flow) => {
+                if let Some(id) = self.table.udp(&flow) {
+                    self.feed(Some(id), frame, meta, token);
+                } else {
+                    let id = self.table.only(Kind::Dhcp, flow.local_port);
+                    self.feed(id, frame, meta, token);
+                    if let Some(id) = id {
+                        self.queue(id);
+                    }
+                }
+            }
+            Seen::Echo(ident) => self.feed(self.table.only(Kind::Ping, ident), frame, meta, token),
+            Seen::Neighbor => {
+                self.feed(None, frame, meta, token);
+                for id in core::mem::take(&mut self.stalled) {
+                    if let Some(slot) = self.table.slot(id) {
+                        slot.listed = false;
+                    }
+                    self.queue(id);
+                }
+            }
+            // Once is enough for everybody who means well.
+            Seen::Fragment if was_cut => self.counts.fragments_refused += 1,
+            Seen::Fragment => match self.joiner.add(frame, self.now, &self.out.sums) {
+                Joined::Whole(whole) => {
+                    self.counts.joined += 1;
+                    self.rejoined(&whole, meta, token);
+                }
+                Joined::Waits => {}
+                Joined::Refused => self.counts.fragments_refused += 1,
+            },
+            Seen::Other => self.feed(None, frame, meta, token),
+        }
+    }
+
+    /// Out of line, since fragments are rare.
+    #[inline(never)]
+    fn rejoined(&mut self, frame: &[u8], meta: PacketMeta, token: impl TxToken) {
+        self.frame(frame, meta, token, true);
+    }
+
+    fn segment(
+        &mut self,
+        frame: &[u8],
+        meta: PacketMeta,
+        token: impl TxToken,
+        flow: Flow,
+        flags: u8,
+        at: usize,
+    ) {
+        let opens = flags & (SYN | ACK | RST | FIN) == SYN;
+        let mut id = self.table.tcp(&flow);
+        if id.is_none() && opens {
+            id = match self.open(&flow) {
+                Ok(id) => id,
+                Err(Full) => {
+                    // In silence: the peer tries again, and there may be room by then.
+                    self.counts.backlog_full += 1;
+                    return;
+                }
+            };
+        }
+        if flags & SYN == 0 {
+            self.feed(id, frame, meta, token);
+        } else {
+            // smoltcp thinks of the link as larger than it is, so it must not hear of larger segments.
+            let most = self.out.max_segment(at == 54);
+            let said = max_segment(frame, at).map_or(536, |(_, said)| said);
+            if let Some(slot) = id.and_then(|id| self.table.slot(id)) {
+                slot.max_segment = said.clamp(48, most.max(48));
+            }
+            if said > most {
+                let mut lowered = frame.to_vec();
+                lower_max_segment(&mut lowered, at, most, true);
+                self.feed(id, &lowered, meta, token);
+            } else {
+                self.feed(id, frame, meta, token);
+            }
+        }
+        if let Some(id) = id {
+            self.settle(id);
+            self.queue(id);
+        }
+    }
+
+    /// Gives a frame to a socket, or to the interface alone.
+    fn feed(&mut self, id: Option<u32>, frame: &[u8], meta: PacketMeta, token: impl TxToken) {
+        let Some(interface) = &mut self.interface else { return };
+        let set = match id.and_then(|id| self.table.slot(id)) {
+            Some(slot) => &mut slot.set,
+            None => &mut self.nobody,
+        };
+        self.out.begin(false, None);
+        let mut device = Once { frame: Some((frame, meta)), token: Some(token), out: &mut self.out };
+        interface.poll_ingress_single(self.now, &mut device, set);
+    }
+
+    /// Gives whether there is more to send for which there is room.
+    fn send<L: Link>(&mut self, link: &mut L) -> bool {
+        let mut budget = ALL_PACKETS;
+        while self.out.send_parts(link, self.now) {
+            let Some(id) = self.ready.pop_front() else { return false };
+            if budget == 0 {
+                self.ready.push_front(id);
+                return true;
+            }
+            if !self.serve(id, link, &mut budget) {
+                // No room: the link wakes us when there is some.
+                if self.table.slot(id).is_some() {
+                    self.ready.push_front(id);
+                }
+                return false;
+            }
+        }
+        false
+    }
+
+    /// Sends what a socket has to send. False if there was no room for it.
+    fn serve<L: Link>(&mut self, id: u32, link: &mut L, budget: &mut usize) -> bool {
+        let Some(slot) = self.table.slot(id) else { return true };
+        let Some(interface) = &mut self.interface else { return true };
+        if let Owner::Orphan { until } = slot.owner
+            && until <= self.now
+        {
+            slot.tcp().abort();
+        }
+        let mut turns = PACKETS;
+        let (mut due, mut stalled, mut silenced);
+        loop {
+            let (mut shakes_hands, mut segment_v6) = (false, None);
+            if slot.kind == Kind::Tcp {
+                let state = slot.tcp().state();
+                shakes_hands = matches!(state, tcp::State::SynSent | tcp::State::SynReceived);
+                if slot.is_v6() && self.out.segments[1] {
+                    segment_v6 = core::num::NonZeroU16::new(slot.max_segment);
+                }
+            }
+            self.out.begin(shakes_hands, segment_v6);
+            let mut gate = Gate { link: &mut *link, out: &mut self.out };
+            let result = interface.poll_egress(self.now, &mut gate, &mut slot.set);
+            if self.out.refused {
+                return false;
+            }
+            due = interface.poll_at(self.now, &slot.set);
+            stalled = self.out.opened && !self.out.used;
+            // smoltcp asks for one neighbour a second; for the others we do.
+            silenced = stalled && !self.out.asked;
+            let waits = due.is_none_or(|due| due > self.now);
+            if result == PollResult::None || waits {
+                // What was stalled and may not even ask yet is still stalled.
+                stalled |= slot.stalled && !self.out.opened && due.is_some();
+                break;
+            }
+            (turns, *budget) = (turns - 1, budget.saturating_sub(1));
+            if turns == 0 || *budget == 0 || !self.out.send_parts(link, self.now) {
+                slot.stalled = false;
+                self.ready.push_back(id);
+                return true;
+            }
+        }
+        (slot.queued, slot.stalled) = (false, stalled);
+        if stalled && !slot.listed {
+            slot.listed = true;
+            self.stalled.push(id);
+        }
+        if let Owner::Orphan { until } = slot.owner {
+            due = Some(due.map_or(until, |due| due.min(until)));
+        }
+        // It wants to send at once, and did not.
+        due = due.map(|due| if due <= self.now { self.now + PATIENCE } else { due });
+        let (kind, remote) = (slot.kind, slot.flow.remote);
+        self.deadlines.set(id, due);
+        if silenced {
+            self.ask_for(remote, link);
+        }
+        match kind {
+            Kind::Tcp => self.settle(id),
+            Kind::Dhcp => self.follow_dhcp(id),
+            Kind::Udp | Kind::Ping => {}
+        }
+        true
+    }
+
+    /// Draws the conclusions from the state that a connection has come to.
+    fn settle(&mut self, id: u32) {
+        let Some(slot) = self.table.slot(id) else { return };
+        let (state, owner) = (slot.tcp().state(), slot.owner);
+        match (owner, state) {
+            (Owner::Opening(_), tcp::State::SynReceived) => {}
+            (Owner::Opening(listener), tcp::State::Listen | tcp::State::Closed) => {
+                self.remove(id);
+                self.forget(listener, id);
+            }
+            (Owner::Opening(listener), _) => {
+                slot.owner = Owner::Waiting(listener);
+                // From now on it is the application's to say how long it may be silent.
+                slot.tcp().set_timeout(None);
+                self.opened(listener, id);
+            }
+            (Owner::Waiting(listener), tcp::State::Closed) => {
+                self.remove(id);
+                self.forget(listener, id);
+            }
+            // A reset may have to be sent yet.
+            (Owner::Orphan { .. }, tcp::State::Closed) if slot.tcp().remote_endpoint().is_none() => {
+                self.remove(id)
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes a socket out for good.
+    pub(crate) fn remove(&mut self, id: u32) {
+        if let Some(slot) = self.table.remove(id) {
+            self.deadlines.set(id, None);
+            if slot.queued {
+                self.ready.retain(|other| *other != id);
+            }
+            if slot.listed {
+                self.stalled.retain(|other| *other != id);
+            }
+            self.orphans -= u32::from(matches!(slot.owner, Owner::Orphan { .. }));
+        }
+    }
+
+    /// Lets a connection end by itself, without anybody who reads from it.
+    pub(crate) fn orphan(&mut self, id: u32) {
+        let until = self.now + GOODBYE;
+        let too_many = self.orphans >= ORPHANS;
+        let Some(slot) = self.table.slot(id) else { return };
+        let socket = slot.tcp();
+        socket.close();
+        if too_many && socket.is_open() {
+            socket.abort();
+            self.counts.orphans_reset += 1;
+        }
+        slot.owner = Owner::Orphan { until };
+        self.orphans += 1;
+        self.settle(id);
+        self.kick(id);
+    }
+
+    /// Connections that are ending.
+    pub(crate) fn orphans(&self) -> u32 {
+        self.orphans
+    }
+
+    /// Another link, or the same one anew: what was begun on the old one is over.
+    pub(crate) fn begin_anew(&mut self) {
+        self.out.parts.clear();
+        self.joiner = Joiner::default();
+        self.queue_all();
+    }
+}
+
+/// A listener has as many connections as it is to have.
+pub(crate) struct Full;

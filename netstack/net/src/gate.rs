@@ -1,0 +1,245 @@
+//! What smoltcp sees of a link: one received frame, or room to send. Everything that it sends comes through here.
+
+use crate::fragments;
+use crate::headers;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::num::NonZeroU16;
+use fata_link::Link;
+use smoltcp::phy::{self, ChecksumCapabilities, Device, DeviceCapabilities, PacketMeta};
+use smoltcp::time::Instant;
+
+/// The largest packet that smoltcp hears of; see [`fragments`].
+pub(crate) const LARGEST_PACKET: usize = 65_535;
+
+/// Fragments that may wait for room when an answer is cut into more of them.
+const PARTS: usize = 256;
+
+/// What is to be known and remembered of what is sent.
+#[derive(Default)]
+pub(crate) struct Out {
+    /// The link's, without the Ethernet header.
+    pub(crate) mtu: usize,
+    pub(crate) sums: ChecksumCapabilities,
+    /// Whether the device cuts TCP over IPv4 and IPv6 into segments.
+    pub(crate) segments: [bool; 2],
+    /// Fragments that had no room yet.
+    pub(crate) parts: VecDeque<Vec<u8>>,
+    /// The number of the next datagram in fragments.
+    pub(crate) next_id: u32,
+    /// The socket that sends now is TCP and has yet to agree on segment sizes: its SYN is to name the link's.
+    pub(crate) shakes_hands: bool,
+    /// The socket that sends now is TCP over IPv6, and its peer takes segments of so many bytes. smoltcp 0.14 does not
+    /// tell the device when it relies on it to cut them.
+    pub(crate) segment_v6: Option<NonZeroU16>,
+    /// There was no room for what was to be sent.
+    pub(crate) refused: bool,
+    /// Room was asked for,
+    pub(crate) opened: bool,
+    /// and used for what was to be sent,
+    pub(crate) used: bool,
+    /// or used to ask for a neighbour.
+    pub(crate) asked: bool,
+    /// Datagrams that were not cut, since enough fragments wait, or they cannot be.
+    pub(crate) dropped: u64,
+}
+
+impl Out {
+    /// Prepares for what the next socket sends.
+    pub(crate) fn begin(&mut self, shakes_hands: bool, segment_v6: Option<NonZeroU16>) {
+        (self.shakes_hands, self.segment_v6) = (shakes_hands, segment_v6);
+        (self.refused, self.opened, self.used, self.asked) = (false, false, false, false);
+    }
+
+    /// The largest TCP segment for IPv4 and IPv6.
+    pub(crate) fn max_segment(&self, v6: bool) -> u16 {
+        self.mtu.saturating_sub(if v6 { 60 } else { 40 }).clamp(1, 65_475) as u16
+    }
+
+    /// Sends fragments as long as there is room. False if some are left.
+    pub(crate) fn send_parts<L: Link>(&mut self, link: &mut L, now: Instant) -> bool {
+        while let Some(part) = self.parts.front() {
+            let Some(token) = link.transmit(now) else { return false };
+            phy::TxToken::consume(token, part.len(), |room| room.copy_from_slice(part));
+            self.parts.pop_front();
+        }
+        true
+    }
+
+    fn written(&mut self, frame: &mut [u8]) {
+        if self.shakes_hands
+            && let headers::Seen::Tcp { flags, at, .. } = headers::look(frame)
+            && flags & headers::SYN != 0
+        {
+            headers::lower_max_segment(frame, at, self.max_segment(at == 54), self.sums.tcp.tx());
+        }
+        // A request for a neighbour went out in place of what was to be sent.
+        let request = match frame.len() {
+            42 => frame[12..14] == [0x08, 0x06],
+            86 => frame[12..14] == [0x86, 0xdd] && frame[20] == 58 && frame[54] == 135,
+            _ => false,
+        };
+        if request {
+            self.asked = true;
+        } else {
+            self.used = true;
+        }
+    }
+
+    /// The segment size to tell the device, for a frame that is TCP's.
+    fn segment(&self, frame_len: usize, asked: Option<NonZeroU16>) -> Option<NonZeroU16> {
+        let v6 = self.segment_v6.filter(|size| frame_len > 74 + usize::from(size.get()));
+        let size = asked.or(v6)?;
+        size.min(NonZeroU16::new(self.max_segment(v6.is_some())).unwrap_or(size)).into()
+    }
+}
+
+/// One frame, and room for the answer to it.
+pub(crate) struct Once<'a, T> {
+    pub(crate) frame: Option<(&'a [u8], PacketMeta)>,
+    pub(crate) token: Option<T>,
+    pub(crate) out: &'a mut Out,
+}
+
+impl<'a, T: phy::TxToken> Device for Once<'a, T> {
+    type RxToken<'b>
+        = Bytes<'a>
+    where
+        Self: 'b;
+    type TxToken<'b>
+        = Room<'b, T>
+    where
+        Self: 'b;
+
+    fn receive(&mut self, _now: Instant) -> Option<(Bytes<'a>, Room<'_, T>)> {
+        let (bytes, meta) = self.frame.take()?;
+        let token = self.token.take()?;
+        Some((Bytes(bytes, meta), Room { token, out: self.out, meta: PacketMeta::default() }))
+    }
+
+    fn transmit(&mut self, _now: Instant) -> Option<Room<'_, T>> {
+        None
+    }
+
+    /// Not looked at: an interface knows them from its making.
+    fn capabilities(&self) -> DeviceCapabilities {
+        DeviceCapabilities::default()
+    }
+}
+
+/// A frame that lies where the link put it.
+pub(crate) struct Bytes<'a>(&'a [u8], PacketMeta);
+
+impl phy::RxToken for Bytes<'_> {
+    fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
+        f(self.0)
+    }
+    fn meta(&self) -> PacketMeta {
+        self.1
+    }
+}
+
+/// The link for what sockets send on their own account.
+pub(crate) struct Gate<'a, L> {
+    pub(crate) link: &'a mut L,
+    pub(crate) out: &'a mut Out,
+}
+
+impl<'a, L: Link> Device for Gate<'a, L> {
+    type RxToken<'b>
+        = Bytes<'b>
+    where
+        Self: 'b;
+    type TxToken<'b>
+        = Room<'b, L::TxToken<'b>>
+    where
+        Self: 'b;
+
+    fn receive(&mut self, _now: Instant) -> Option<(Self::RxToken<'_>, Self::TxToken<'_>)> {
+        None
+    }
+
+    fn transmit(&mut self, now: Instant) -> Option<Self::TxToken<'_>> {
+        // While parts of a datagram wait for room there is none for another.
+        let token = if self.out.parts.is_empty() { self.link.transmit(now) } else { None };
+        match token {
+            Some(token) => {
+                self.out.opened = true;
+                Some(Room { token, out: self.out, meta: PacketMeta::default() })
+            }
+            None => {
+                self.out.refused = true;
+                None
+            }
+        }
+    }
+
+    /// Not looked at: an interface knows them from its making.
+    fn capabilities(&self) -> DeviceCapabilities {
+        DeviceCapabilities::default()
+    }
+}
+
+/// Room for a packet of any size.
+pub(crate) struct Room<'a, T> {
+    token: T,
+    out: &'a mut Out,
+    meta: PacketMeta,
+}
+
+impl<T: phy::TxToken> phy::TxToken for Room<'_, T> {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
+        let Self { mut token, out, mut meta } = self;
+        meta.segmentation_offload_size = out.segment(len, meta.segmentation_offload_size);
+        if len <= out.mtu + 14 || meta.segmentation_offload_size.is_some() {
+            if meta.segmentation_offload_size.is_some() {
+                token.set_meta(meta);
+            }
+            return token.consume(len, |frame| {
+                let result = f(frame);
+                out.written(frame);
+                result
+            });
+        }
+        out.used = true;
+        let mut frame = alloc::vec![0; len];
+        let result = f(&mut frame);
+        let id = out.next_id;
+        out.next_id = id.wrapping_add(1);
+        if out.parts.len() > PARTS || !fragments::cut(&mut frame, out.mtu, id, &out.sums, &mut out.parts) {
+            out.dropped += 1;
+        }
+        result
+    }
+
+    fn set_meta(&mut self, meta: PacketMeta) {
+        self.meta = meta;
+    }
+}
+
+/// What an interface is made for: the link, but for the largest packets there are.
+pub(crate) struct Model(pub(crate) DeviceCapabilities);
+
+impl Device for Model {
+    type RxToken<'a> = Bytes<'a>;
+    type TxToken<'a> = NoRoom;
+
+    fn receive(&mut self, _now: Instant) -> Option<(Bytes<'_>, NoRoom)> {
+        None
+    }
+    fn transmit(&mut self, _now: Instant) -> Option<NoRoom> {
+        None
+    }
+    fn capabilities(&self) -> DeviceCapabilities {
+        self.0.clone()
+    }
+}
+
+/// What a [`Model`] never gives.
+pub(crate) enum NoRoom {}
+
+impl phy::TxToken for NoRoom {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, _len: usize, _f: F) -> R {
+        match self {}
+    }
+}

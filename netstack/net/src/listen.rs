@@ -1,0 +1,137 @@
+//! Listeners: connections that come, as many as there is room for.
+//!
+//! smoltcp's listening socket becomes the connection, and until there is another, a SYN is answered with a reset. Here a
+//! SYN makes a socket, if the listener may have one more; if not, it is not answered, and the peer tries again.
+
+use crate::engine::{Engine, Full};
+use crate::headers::{Address, Flow};
+use crate::table::{Kind, Owner};
+use crate::tcp::Options;
+use alloc::collections::VecDeque;
+use core::task::Waker;
+use smoltcp::time::Duration;
+use smoltcp::wire::IpListenEndpoint;
+
+/// How long a peer may take to answer our SYN-ACK.
+const HANDSHAKE: Duration = Duration::from_secs(20);
+
+/// Where connections are waited for.
+pub(crate) struct Listener {
+    port: u16,
+    /// Any, if it is all zeroes.
+    address: Address,
+    backlog: u32,
+    options: Options,
+    /// Connections that the application does not have yet, open ones among them.
+    pending: u32,
+    /// Open connections.
+    open: VecDeque<u32>,
+    waker: Option<Waker>,
+}
+
+impl Listener {
+    pub(crate) fn has_port(&self, port: u16) -> bool {
+        self.port == port
+    }
+}
+
+impl Engine {
+    /// Begins to listen. `None` if somebody does so already.
+    pub(crate) fn listen(
+        &mut self,
+        port: u16,
+        address: Address,
+        backlog: u32,
+        options: Options,
+    ) -> Option<u32> {
+        let any = Address::default();
+        let taken = |listener: &Listener| {
+            listener.port == port && [listener.address, address].contains(&any)
+                || (listener.port, listener.address) == (port, address)
+        };
+        if port == 0 || self.listeners.iter().flatten().any(taken) {
+            return None;
+        }
+        let listener =
+            Listener { port, address, backlog, options, pending: 0, open: VecDeque::new(), waker: None };
+        let free = self.listeners.iter().position(Option::is_none);
+        let index = free.unwrap_or_else(|| {
+            self.listeners.push(None);
+            self.listeners.len() - 1
+        });
+        self.listeners[index] = Some(listener);
+        Some(index as u32)
+    }
+
+    fn listener(&mut self, index: u32) -> Option<&mut Listener> {
+        self.listeners.get_mut(index as usize)?.as_mut()
+    }
+
+    /// A socket for a connection that somebody wants to open. `None` if nobody listens there.
+    pub(crate) fn open(&mut self, flow: &Flow) -> Result<Option<u32>, Full> {
+        let any = Address::default();
+        let listens = |listener: &Option<Listener>| {
+            listener.as_ref().is_some_and(|listener| {
+                listener.port == flow.local_port && [any, flow.local].contains(&listener.address)
+            })
+        };
+        let Some(index) = self.listeners.iter().position(listens) else { return Ok(None) };
+        let Some(listener) = &mut self.listeners[index] else { return Ok(None) };
+        if listener.pending >= listener.backlog {
+            return Err(Full);
+        }
+        let Some(mut socket) = listener.options.socket() else { return Err(Full) };
+        socket.set_timeout(Some(HANDSHAKE));
+        if socket.listen(IpListenEndpoint::from(flow.local_port)).is_err() {
+            return Ok(None);
+        }
+        listener.pending += 1;
+        Ok(Some(self.table.insert(socket, Kind::Tcp, *flow, Owner::Opening(index as u32))))
+    }
+
+    /// A connection is open, and the application's to take.
+    pub(crate) fn opened(&mut self, index: u32, id: u32) {
+        if let Some(listener) = self.listener(index) {
+            listener.open.push_back(id);
+            if let Some(waker) = listener.waker.take() {
+                waker.wake();
+            }
+        }
+    }
+
+    /// A connection has ended before the application took it.
+    pub(crate) fn forget(&mut self, index: u32, id: u32) {
+        if let Some(listener) = self.listener(index) {
+            listener.pending -= 1;
+            listener.open.retain(|other| *other != id);
+        }
+    }
+
+    /// Takes an open connection, or has `waker` woken when there is one.
+    pub(crate) fn accept(&mut self, index: u32, waker: &Waker) -> Option<u32> {
+        let listener = self.listener(index)?;
+        let Some(id) = listener.open.pop_front() else {
+            listener.waker = Some(waker.clone());
+            return None;
+        };
+        listener.pending -= 1;
+        let timeout = listener.options.timeout;
+        if let Some(slot) = self.table.slot(id) {
+            slot.owner = Owner::Handle;
+            slot.tcp().set_timeout(timeout);
+        }
+        Some(id)
+    }
+
+    /// Listens no more. Connections that the application has not taken are reset.
+    pub(crate) fn hang_up(&mut self, index: u32) {
+        self.listeners[index as usize] = None;
+        for id in self.table.ids() {
+            let Some(slot) = self.table.slot(id) else { continue };
+            if slot.owner == Owner::Opening(index) || slot.owner == Owner::Waiting(index) {
+                slot.tcp().abort();
+                self.orphan(id);
+            }
+        }
+    }
+}

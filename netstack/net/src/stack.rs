@@ -1,0 +1,166 @@
+//! The stack as applications see it, and the task that keeps it going.
+
+use crate::addresses::Lease;
+use crate::config::Config;
+use crate::engine::{Counts, Engine};
+use crate::error::Error;
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::cell::RefCell;
+use core::future::poll_fn;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use fata_link::{Link, Status};
+use fata_rt::{Rt, Sleep};
+use smoltcp::time::Instant;
+use smoltcp::wire::{IpAddress, IpCidr};
+
+/// A TCP/IP stack on one link. Clones are the same one.
+#[derive(Clone)]
+pub struct Stack {
+    engine: Rc<RefCell<Engine>>,
+    rt: Rt,
+}
+
+impl Stack {
+    /// Starts a stack, which runs as long as the run loop. `config` must have been [checked](Config::check). Addresses,
+    /// sequence numbers and ports are as unforeseeable as `seed`.
+    pub fn start<L: Link + 'static>(rt: &Rt, link: L, config: Config, seed: u64) -> Self {
+        let engine = Rc::new(RefCell::new(Engine::new(config, seed)));
+        let mut task = Task { rt: rt.clone(), link, engine: engine.clone(), sleep: None };
+        drop(rt.spawn(poll_fn::<(), _>(move |cx| task.poll(cx))));
+        Self { engine, rt: rt.clone() }
+    }
+
+    pub(crate) fn with<R>(&self, f: impl FnOnce(&mut Engine) -> R) -> R {
+        f(&mut self.engine.borrow_mut())
+    }
+
+    /// The run loop that the stack is on.
+    pub fn rt(&self) -> &Rt {
+        &self.rt
+    }
+
+    /// How it stands with the link.
+    pub fn link(&self) -> Status {
+        self.with(|engine| engine.status)
+    }
+
+    /// The addresses that the interface has now.
+    pub fn addresses(&self) -> Vec<IpCidr> {
+        self.with(|engine| match &engine.interface {
+            Some(interface) => interface.ip_addrs().to_vec(),
+            None => Vec::new(),
+        })
+    }
+
+    /// What a DHCP server has given us.
+    pub fn lease(&self) -> Option<Lease> {
+        self.with(|engine| engine.addresses.lease.clone())
+    }
+
+    /// What happened so far that no socket tells of.
+    pub fn counts(&self) -> Counts {
+        self.with(|engine| engine.counts)
+    }
+
+    /// Sockets, those among them that are ending without an owner.
+    pub fn sockets(&self) -> (usize, u32) {
+        self.with(|engine| (engine.table.len(), engine.orphans()))
+    }
+
+    /// Waits until `ready` gives something. It is asked again whenever the link or the addresses have changed.
+    pub async fn when<T>(&self, mut ready: impl FnMut(&Self) -> Option<T>) -> T {
+        poll_fn(|cx| match ready(self) {
+            Some(value) => Poll::Ready(value),
+            None => {
+                self.with(|engine| {
+                    if !engine.watchers.iter().any(|waker| waker.will_wake(cx.waker())) {
+                        engine.watchers.push(cx.waker().clone());
+                    }
+                });
+                Poll::Pending
+            }
+        })
+        .await
+    }
+
+    /// Waits until packets get through and there is an address that others can reach from beyond the link.
+    pub async fn up(&self) -> Vec<IpCidr> {
+        self.when(|stack| {
+            let addresses = stack.addresses();
+            let routable = |cidr: &IpCidr| !is_link_local(&cidr.address());
+            (stack.with(|engine| engine.is_up()) && addresses.iter().any(routable)).then_some(addresses)
+        })
+        .await
+    }
+
+    /// Waits until packets to there would have a source, if there ever can be one.
+    pub(crate) async fn source_for(&self, remote: IpAddress) -> Result<(), Error> {
+        if remote.is_unspecified() {
+            return Err(Error::Unaddressable);
+        }
+        self.when(|stack| stack.with(|engine| engine.has_source_for(&remote))).await
+    }
+}
+
+impl Engine {
+    /// Nothing while there may be one yet.
+    fn has_source_for(&self, remote: &IpAddress) -> Option<Result<(), Error>> {
+        if !self.addresses.can_have(remote.version()) {
+            return Some(Err(Error::NoAddress));
+        }
+        let interface = self.interface.as_ref().filter(|_| self.is_up())?;
+        let same = |cidr: &IpCidr| cidr.address().version() == remote.version();
+        interface.ip_addrs().iter().any(same).then_some(Ok(()))
+    }
+}
+
+fn is_link_local(address: &IpAddress) -> bool {
+    match address {
+        IpAddress::Ipv4(address) => address.is_link_local(),
+        IpAddress::Ipv6(address) => address.is_unicast_link_local(),
+    }
+}
+
+/// What keeps the stack going: polled when the link, a socket or a timer says so.
+struct Task<L> {
+    rt: Rt,
+    link: L,
+    engine: Rc<RefCell<Engine>>,
+    /// Until when, and the timer.
+    sleep: Option<(Instant, Sleep)>,
+}
+
+impl<L: Link> Task<L> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.link.register(cx.waker());
+        let now = Instant::from_micros((self.rt.now_ns() / 1000) as i64);
+        let mut engine = self.engine.borrow_mut();
+        if !engine.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            engine.waker = Some(cx.waker().clone());
+        }
+        let next = engine.poll(&mut self.link, now);
+        drop(engine);
+        if next.again {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let Some(due) = next.due else {
+            self.sleep = None;
+            return Poll::Pending;
+        };
+        // A timer that fires too early is cheaper than one that is set anew in each poll.
+        let usable = |(at, _): &(Instant, Sleep)| now < *at && *at <= due;
+        let mut sleep = match self.sleep.take().filter(usable) {
+            Some(sleep) => sleep,
+            None => (due, self.rt.sleep_until(due.total_micros().max(0) as u64 * 1000)),
+        };
+        if Pin::new(&mut sleep.1).poll(cx).is_ready() {
+            cx.waker().wake_by_ref();
+        } else {
+            self.sleep = Some(sleep);
+        }
+        Poll::Pending
+    }
+}

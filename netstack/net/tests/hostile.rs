@@ -1,0 +1,217 @@
+//! Frames from somebody who means ill. Nothing they do may stop the stack, or take more memory than it was to have.
+
+mod net;
+
+use embedded_io_async::{Read, Write};
+use fata_link::{Link, Parked, neighbor, wire};
+use fata_netstack::tcp::Options;
+use fata_netstack::{IpEndpoint, Stack, udp};
+use fata_rt::{Rt, yield_now};
+use fata_sim::Rng;
+use net::{A, B, address, config, run};
+use smoltcp::phy::{ChecksumCapabilities, Device, RxToken, TxToken};
+use smoltcp::time::Instant;
+use smoltcp::wire::{
+    IpAddress, IpProtocol, IpRepr, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber, UdpPacket, UdpRepr,
+};
+use std::time::Duration;
+
+fn frame(from: IpAddress, to: IpAddress, protocol: IpProtocol, payload: &[u8]) -> Vec<u8> {
+    let ip = IpRepr::new(from, to, protocol, payload.len(), 64);
+    let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
+    frame.extend_from_slice(if ip.header_len() == 20 { &[8, 0] } else { &[0x86, 0xdd] });
+    frame.resize(14 + ip.header_len(), 0);
+    ip.emit(&mut frame[14..], &ChecksumCapabilities::default());
+    frame.extend_from_slice(payload);
+    frame
+}
+
+fn segment(from: IpAddress, to: IpAddress, port: u16, control: TcpControl, random: &mut Rng) -> Vec<u8> {
+    let data = random.bytes(60);
+    let repr = TcpRepr {
+        src_port: random.within(1..2000) as u16,
+        dst_port: port,
+        control,
+        seq_number: TcpSeqNumber(random.number() as i32),
+        ack_number: (control != TcpControl::Syn).then_some(TcpSeqNumber(random.number() as i32)),
+        window_len: random.number() as u16,
+        window_scale: (random.within(0..2) == 0).then_some(random.number() as u8),
+        max_seg_size: (random.within(0..2) == 0).then_some(random.number() as u16),
+        sack_permitted: true,
+        sack_ranges: [None; 3],
+        timestamp: None,
+        payload: if control == TcpControl::Syn { &[] } else { &data },
+    };
+    let mut payload = vec![0; repr.buffer_len()];
+    repr.emit(&mut TcpPacket::new_unchecked(&mut payload), &from, &to, &ChecksumCapabilities::default());
+    frame(from, to, IpProtocol::Tcp, &payload)
+}
+
+fn datagram(from: IpAddress, to: IpAddress, port: u16, data: &[u8]) -> Vec<u8> {
+    let repr = UdpRepr { src_port: 67, dst_port: port };
+    let mut payload = vec![0; 8 + data.len()];
+    let fill = |room: &mut [u8]| room.copy_from_slice(data);
+    let packet = &mut UdpPacket::new_unchecked(&mut payload);
+    repr.emit(packet, &from, &to, data.len(), fill, &ChecksumCapabilities::default());
+    frame(from, to, IpProtocol::Udp, &payload)
+}
+
+/// Makes the checksum of an IPv4 header right again, so that what was spoilt behind it is looked at.
+fn mend(frame: &mut [u8]) {
+    if frame.len() >= 34 && frame[12..14] == [8, 0] {
+        smoltcp::wire::Ipv4Packet::new_unchecked(&mut frame[14..34]).set_checksum(0);
+        let mut sum: u32 =
+            frame[14..34].chunks(2).map(|word| u32::from(u16::from_be_bytes([word[0], word[1]]))).sum();
+        sum = (sum & 0xffff) + (sum >> 16);
+        frame[24..26].copy_from_slice(&(!((sum + (sum >> 16)) as u16)).to_be_bytes());
+    }
+}
+
+fn any_frame(random: &mut Rng) -> Vec<u8> {
+    let v6 = random.within(0..2);
+    let to = address(A[v6]);
+    let number = random.within(2..250);
+    let from = address(&if v6 == 0 { format!("10.0.0.{number}") } else { format!("fd00::{number:x}") });
+    let len = random.within(0..300);
+    let data = random.bytes(len);
+    let port = [7, 80, 68, 9, 81][random.within(0..5)];
+    let mac = smoltcp::wire::EthernetAddress([2, 0, 0, 0, 0, number as u8]);
+    let mut frame = match random.within(0..8) {
+        0 => segment(from, to, port, TcpControl::Syn, random),
+        1 => segment(from, to, port, TcpControl::None, random),
+        2 => segment(from, to, port, TcpControl::Fin, random),
+        3 => datagram(from, to, port, &data),
+        4 => frame(from, to, if v6 == 0 { IpProtocol::Icmp } else { IpProtocol::Icmpv6 }, &data),
+        5 => neighbor::ask(mac, from, to).unwrap().bytes().to_vec(),
+        6 => neighbor::announce(mac, from).bytes().to_vec(),
+        _ => frame(from, to, IpProtocol::from(random.number() as u8), &data),
+    };
+    frame[6..12].copy_from_slice(mac.as_bytes());
+    // A fragment of something.
+    if random.within(0..4) == 0 && frame[12] == 8 && frame.len() >= 34 {
+        frame[20..22].copy_from_slice(&(random.number() as u16 & 0x20ff).to_be_bytes());
+    }
+    for _ in 0..random.within(0..3) {
+        let at = random.within(0..frame.len().min(90));
+        frame[at] = random.number() as u8;
+    }
+    if random.within(0..8) == 0 {
+        frame.truncate(random.within(0..frame.len()));
+    }
+    mend(&mut frame);
+    frame
+}
+
+/// A stack that offers everything.
+fn start(rt: &Rt, link: impl Link + 'static) -> Stack {
+    let words = format!("ip={}/24 ip6={}/64 gw=10.0.0.254", A[0], A[1]);
+    let stack = Stack::start(rt, Parked::new(link), config(&words), 1);
+    let small = Options { receive: 4096, send: 4096, ..Options::default() };
+    let listener = stack.listen(80, 16, small).unwrap();
+    let rt2 = rt.clone();
+    drop(rt.spawn(async move {
+        loop {
+            let mut stream = listener.accept().await;
+            let rt3 = rt2.clone();
+            drop(rt2.spawn(async move {
+                let mut buffer = [0; 100];
+                let reading = async {
+                    while let Ok(len @ 1..) = stream.read(&mut buffer).await {
+                        let _ = stream.write_all(&buffer[..len]).await;
+                    }
+                };
+                let _ = rt3.timeout(Duration::from_secs(10), reading).await;
+            }));
+        }
+    }));
+    let echo = stack.udp(7, udp::Options::default()).unwrap();
+    drop(rt.spawn(async move {
+        loop {
+            let (bytes, from) = echo.receive_with(|bytes, from| (bytes.to_vec(), from.endpoint)).await;
+            let _ = echo.send(&bytes, from).await;
+        }
+    }));
+    stack
+}
+
+async fn works(rt: &Rt, stack: &Stack) {
+    let second = Duration::from_secs(5);
+    for there in A {
+        let mut pinger = stack.pinger(address(there), 5000).await.unwrap();
+        rt.timeout(second, pinger.ping(&[1; 5000])).await.unwrap().unwrap();
+        let endpoint = IpEndpoint::new(address(there), 80);
+        let mut stream =
+            rt.timeout(second, stack.connect(endpoint, Options::default())).await.unwrap().unwrap();
+        stream.write_all(b"still there?").await.unwrap();
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).await.unwrap();
+    }
+}
+
+#[test]
+fn no_frame_stops_the_stack() {
+    let mut random = Rng::new();
+    for offload in [false, true] {
+        run(async |rt| {
+            let options =
+                wire::Options { room: 10_000, checksum_offload: offload, ..wire::Options::default() };
+            let (near, mut far, _) = wire::pair(options);
+            let stack = start(&rt, near);
+            stack.up().await;
+            for round in 0..600 {
+                for _ in 0..100 {
+                    let bytes = any_frame(&mut random);
+                    let token = far.transmit(Instant::ZERO).unwrap();
+                    token.consume(bytes.len(), |room| room.copy_from_slice(&bytes));
+                }
+                far.flush();
+                // What the stack says is heard by nobody, but makes room.
+                for _ in 0..5 {
+                    yield_now().await;
+                    while let Some((rx, _)) = far.receive(Instant::ZERO) {
+                        rx.consume(|_| ());
+                    }
+                }
+                rt.sleep(Duration::from_millis(random.within(0..100) as u64)).await;
+                let sockets = stack.sockets().0;
+                assert!(sockets <= 1 + 16 + 256, "{sockets} sockets after {round} rounds");
+            }
+            assert!(stack.counts().frames > 50_000, "{:?}", stack.counts());
+            let other = net::start(&rt, far, B);
+            rt.sleep(Duration::from_secs(70)).await;
+            works(&rt, &other).await;
+            rt.sleep(Duration::from_secs(140)).await;
+            assert_eq!(stack.sockets().0, 1, "the echo socket is left");
+        });
+    }
+}
+
+#[test]
+fn a_syn_flood_takes_the_backlog_and_no_more() {
+    let mut random = Rng::new();
+    run(async |rt| {
+        let (near, mut far, _) = wire::pair(wire::Options { room: 100_000, ..wire::Options::default() });
+        let stack = start(&rt, near);
+        stack.up().await;
+        for number in 0..=20_000 {
+            let from = address(&format!("10.0.0.{}", 2 + number % 250));
+            let bytes = segment(from, address(A[0]), 80, TcpControl::Syn, &mut random);
+            far.transmit(Instant::ZERO).unwrap().consume(bytes.len(), |room| room.copy_from_slice(&bytes));
+            if number % 100 == 0 {
+                far.flush();
+                // It takes in 64 frames at a time.
+                yield_now().await;
+                yield_now().await;
+                assert!(stack.sockets().0 <= 17);
+            }
+        }
+        while let Some((rx, _)) = far.receive(Instant::ZERO) {
+            rx.consume(|_| ());
+        }
+        assert!(stack.counts().backlog_full > 15_000);
+        // Those that were begun are given up after a while, and there is room again.
+        rt.sleep(Duration::from_secs(30)).await;
+        let other = net::start(&rt, far, B);
+        works(&rt, &other).await;
+    });
+}
