@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use fata_lab::{Lab, Progress};
 
 use super::{Line, Outcome};
@@ -43,14 +43,16 @@ impl Manner {
     }
 }
 
-/// Runs every target for so many minutes.
-pub(super) fn run(lab: &Lab, minutes: u64, ui: &Progress) -> Result<Vec<Line>> {
+/// Runs every target with this in its name for so many minutes.
+pub(super) fn run(lab: &Lab, filter: &str, minutes: u64, ui: &Progress) -> Result<Vec<Line>> {
     let dir = lab.workspace().join("tests/fuzz");
     let targets = match targets(&dir) {
         Ok(targets) => targets,
         Err(reason) => return Ok(vec![line("fuzz", Outcome::Skipped(reason))]),
     };
-    targets.iter().map(|target| one(lab, &dir, target, minutes, ui)).collect()
+    let wanted: Vec<_> = targets.iter().filter(|target| target.contains(filter)).collect();
+    ensure!(!wanted.is_empty(), "no fuzz target has {filter:?} in its name");
+    wanted.into_iter().map(|target| one(lab, &dir, target, minutes, ui)).collect()
 }
 
 /// The names of all targets; or why there is nothing to run them with.

@@ -27,6 +27,9 @@ pub(crate) struct Options {
     /// For how long; each fuzz target, which gets ten otherwise
     #[arg(long, value_name = "N")]
     minutes: Option<u64>,
+    /// Only fuzz targets with this in their names
+    #[arg(long, default_value = "")]
+    filter: String,
     /// Print one JSON document instead of a table
     #[arg(long)]
     json: bool,
@@ -70,7 +73,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     if wanted(FUZZ) {
         let minutes = options.minutes.unwrap_or(fuzz::MINUTES);
-        lines.extend(fuzz::run(&lab, minutes, &ui)?);
+        lines.extend(fuzz::run(&lab, &options.filter, minutes, &ui)?);
     }
     if options.json {
         let lines: Vec<_> = lines.iter().map(Line::to_json).collect();

@@ -1,9 +1,4 @@
-//! What targets share: for disks, images of `drivers/disk/tests/data` and changes to them; for devices, scripts.
-#![forbid(unsafe_code)]
-
-mod script;
-
-pub use script::Script;
+//! Images of `drivers/disk/tests/data`, and changes to them.
 
 use core::pin::pin;
 use core::task::{Context, Poll, Waker};
@@ -13,7 +8,7 @@ use fata_disk::{BlockDevice, Buffer, MemDisk};
 const POLLS: usize = 1_000_000;
 
 /// Runs a future to its end.
-pub fn run<F: Future>(future: F) -> F::Output {
+pub(crate) fn run<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     let mut cx = Context::from_waker(Waker::noop());
     for _ in 0..POLLS {
@@ -25,9 +20,9 @@ pub fn run<F: Future>(future: F) -> F::Output {
 }
 
 /// An image to change.
-pub struct Image {
+pub(crate) struct Image {
     /// The disk, with the image's contents between two inputs.
-    pub disk: MemDisk,
+    pub(crate) disk: MemDisk,
     /// Where the image has something other than zeroes and text, in pieces of [`PIECE`] bytes.
     occupied: Vec<u32>,
 }
@@ -37,7 +32,7 @@ const PIECE: usize = 16;
 
 impl Image {
     /// Unpacks an image for a disk with such sectors.
-    pub fn new(packed: &[u8], logical_bytes: u32) -> Self {
+    pub(crate) fn new(packed: &[u8], logical_bytes: u32) -> Self {
         let mut bytes = Vec::new();
         std::io::Read::read_to_end(&mut lzma_rust2::XzReader::new(packed, true), &mut bytes).unwrap();
         let is_text = |byte: &u8| byte.is_ascii_graphic() || matches!(byte, b' ' | b'\n');
@@ -54,7 +49,7 @@ impl Image {
     ///
     /// A change is: where (two bytes: a piece that has something; the uppermost bit instead means the next two bytes,
     /// any piece of the first MiB), how many bytes and from which on (a byte), and the bytes.
-    pub fn with_changes(&self, mut input: &[u8], then: impl FnOnce(&MemDisk)) {
+    pub(crate) fn with_changes(&self, mut input: &[u8], then: impl FnOnce(&MemDisk)) {
         let mut undo = Vec::new();
         while let Some((at, bytes)) = self.next_change(&mut input) {
             if let Some(before) = poke(&self.disk, at, bytes) {
@@ -101,12 +96,12 @@ fn poke(disk: &MemDisk, at: u64, bytes: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Loads images as `images!["name" sectors, …]`.
-#[macro_export]
 macro_rules! images {
     ($($name:literal $logical:literal),* $(,)?) => {
-        vec![$($crate::Image::new(
+        vec![$($crate::image::Image::new(
             include_bytes!(concat!("../../../drivers/disk/tests/data/", $name, ".xz")),
             $logical,
         )),*]
     };
 }
+pub(crate) use images;

@@ -1,0 +1,25 @@
+//! What hostile input of every kind must not do, each kind as a function of bytes.
+//!
+//! `tests/fuzz` looks for bytes that break one; those it has kept are in its corpora, which the tests of this crate go
+//! through wherever they run.
+#![forbid(unsafe_code)]
+
+mod block_backend;
+mod disk_files;
+mod disk_tables;
+mod dt_parse;
+mod dt_print;
+mod image;
+mod ring_front;
+mod script;
+mod xenbus_nodes;
+mod xenstore_replies;
+
+pub use block_backend::block_backend;
+pub use disk_files::disk_files;
+pub use disk_tables::disk_tables;
+pub use dt_parse::dt_parse;
+pub use dt_print::dt_print;
+pub use ring_front::ring_front;
+pub use xenbus_nodes::xenbus_nodes;
+pub use xenstore_replies::xenstore_replies;
