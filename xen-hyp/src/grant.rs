@@ -80,6 +80,13 @@ impl fmt::Display for GrantError {
 
 impl core::error::Error for GrantError {}
 
+impl GrantError {
+    /// `GNTST_permission_denied`: a policy forbids it, where a grant for somebody else is a general error.
+    pub const PERMISSION_DENIED: i16 = -8;
+    /// `GNTST_no_space`: we have as many mappings as Xen lets us have.
+    pub const NO_SPACE: i16 = -13;
+}
+
 /// `GNTTABOP_error_msgs` in other words.
 fn status_name(status: i16) -> Option<&'static str> {
     Some(match status {
@@ -363,6 +370,13 @@ impl<P: Platform> Granted<P> {
     /// Takes the pages back, if the peer has let go of them. Costs no hypercall.
     pub fn revoke(mut self) -> Result<Pages, StillMapped<P>> {
         if let Some(pages) = self.close() { Ok(pages) } else { Err(StillMapped(self)) }
+    }
+
+    /// Whether the peer has any of the pages mapped at this moment.
+    pub fn is_held(&self) -> bool {
+        let (entries, next) = (self.xen.platform().grant_entries(0), self.xen.grants.next.borrow());
+        let flags = |at: u32| entries[at as usize].flags.load(Ordering::Acquire);
+        chain(&next, self.first).any(|at| flags(at) & (GTF_READING | GTF_WRITING) != 0)
     }
 
     /// The reference of the first page.

@@ -1,12 +1,14 @@
 //! How a vchan comes to be: what the server lays out, and what the client makes of it.
 
+use crate::end::{Control, Line};
 use crate::error::Error;
 use crate::layout::{
     CONS, FLAGS, GRANTS, LEFT, NOTIFY_WRITE, ORDERS, Orders, PROD, RIGHT, Role, live, pages,
 };
 use crate::meeting::{Meeting, Offer};
 use crate::memory::Memory;
-use crate::stream::{Ring, Vchan};
+use crate::ring::Ring;
+use crate::stream::Vchan;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use xen_hyp::{
@@ -50,7 +52,7 @@ pub async fn listen<P: Platform>(
         | live::OPEN << Role::Server.live_shift()
         | NOTIFY_WRITE << Role::Server.wish_shift();
     page[FLAGS..FLAGS + 4].copy_from_slice(&flags.to_le_bytes());
-    let channel = meeting.listen(xen)?;
+    let channel = meeting.listen(xen).map_err(|error| Error::of_event(error, peer))?;
     let control = match meeting.gref() {
         Some(gref) => page.grant_at(xen, peer, Access::Write, gref),
         None => page.grant(xen, peer, Access::Write),
@@ -76,7 +78,8 @@ impl<P: Platform> Listener<P> {
         let Self { xen, control, rings: [left, right], orders, channel } = self;
         let into = Ring::new(left.map(Memory::Lent), orders.left, LEFT, 0, 0);
         let out = Ring::new(right.map(Memory::Lent), orders.right, RIGHT, 0, 0);
-        Vchan::new(Role::Server, Memory::Lent(control), out, into, channel, &xen)
+        let control = Control { memory: Memory::Lent(control), role: Role::Server };
+        Vchan::new(control, out, into, Line(channel), &xen)
     }
 }
 
@@ -87,44 +90,55 @@ pub async fn connect<P: Platform>(
     meeting: &impl Meeting<P>,
     orders: Option<Orders>,
 ) -> Result<Vchan<P>, Error> {
+    let peer = meeting.peer();
     let mut known = None;
     loop {
         // Another than the last, behind which there was nobody any more.
         let offer = meeting.seek(known).await?;
+        known = Some(offer);
         let channel = match meeting.join(xen, offer) {
             Ok(channel) => channel,
-            Err(XenError::EINVAL | XenError::ESRCH | XenError::ENOENT) if !meeting.is_fixed() => {
-                known = Some(offer);
-                continue;
-            }
-            Err(error) => return Err(error.into()),
+            Err(XenError::EINVAL | XenError::ESRCH | XenError::ENOENT) if !meeting.is_fixed() => continue,
+            Err(error) => return Err(Error::of_event(error, peer)),
         };
         loop {
             let seen = channel.seen();
-            match xen.map(meeting.peer(), &[offer.gref]) {
-                Ok(control) => match attach(xen, meeting.peer(), Memory::Mapped(control), channel, orders) {
-                    // A server that ended just now.
-                    Err(Error::Grant(GrantError::Status(_))) if !meeting.is_fixed() => break,
-                    attached => return attached,
-                },
+            match attach(xen, meeting, offer.gref, orders) {
+                Ok(Some((control, out, into))) => {
+                    let vchan = Vchan::new(control, out, into, Line(channel), xen);
+                    vchan.line.notify();
+                    return Ok(vchan);
+                }
                 // Nothing is lent yet, or not any more.
-                Err(GrantError::Status(_)) if meeting.is_fixed() => channel.after(seen).await,
-                Err(GrantError::Status(_)) => break,
-                Err(error) => return Err(error.into()),
+                Ok(None) if meeting.is_fixed() => channel.after(seen).await,
+                Ok(None) => break,
+                Err(error) => return Err(error),
             };
         }
-        known = Some(offer);
     }
 }
 
-/// Makes a vchan of a control page that somebody else laid out. Each of its fields is read once.
+/// An end but for its event channel.
+type Attached<P> = (Control<P>, Ring<P>, Ring<P>);
+
+/// Makes an end of a control page that somebody else laid out. Each of its fields is read once. `None` if there is
+/// nobody behind it.
 fn attach<P: Platform>(
     xen: &Rc<Xen<P>>,
-    peer: DomId,
-    control: Memory<P>,
-    channel: Channel<P>,
+    meeting: &impl Meeting<P>,
+    gref: GrantRef,
     expected: Option<Orders>,
-) -> Result<Vchan<P>, Error> {
+) -> Result<Option<Attached<P>>, Error> {
+    let peer = meeting.peer();
+    let Some(control) = map(xen, peer, &[gref])? else { return Ok(None) };
+    let flags = control.load(FLAGS);
+    let is = |role: Role, what: u32| flags >> role.live_shift() & 0xff == what;
+    // Where another can come only to the same place, it must be one that has not been used: a server that has noticed
+    // the end of our last vchan makes another.
+    let used = meeting.is_fixed() && !is(Role::Client, live::AWAITED);
+    if used || is(Role::Server, live::CLOSED) {
+        return Ok(None);
+    }
     let orders = Orders::of_word(control.load(ORDERS));
     if let Some(expected) = expected.filter(|&expected| expected != orders) {
         return Err(Error::Disagree(expected, orders));
@@ -139,21 +153,38 @@ fn attach<P: Platform>(
         next += bytes.len();
         let grefs: Vec<GrantRef> =
             bytes.as_chunks::<4>().0.iter().map(|gref| GrantRef(u32::from_le_bytes(*gref))).collect();
-        let memory = if grefs.is_empty() { None } else { Some(Memory::Mapped(xen.map(peer, &grefs)?)) };
+        let memory = match grefs.is_empty() {
+            true => None,
+            false => match map(xen, peer, &grefs)? {
+                Some(memory) => Some(memory),
+                None => return Ok(None),
+            },
+        };
         let (ours, theirs) = (control.load(indices + ours), control.load(indices + theirs));
         let used = if indices == LEFT { ours.wrapping_sub(theirs) } else { theirs.wrapping_sub(ours) };
         if used > 1 << order {
             return Err(Error::Corrupt);
         }
-        Ok(Ring::new(memory, order, indices, ours, theirs))
+        Ok(Some(Ring::new(memory, order, indices, ours, theirs)))
     };
-    let out = ring(orders.left, LEFT, PROD, CONS)?;
-    let into = ring(orders.right, RIGHT, CONS, PROD)?;
+    let Some(out) = ring(orders.left, LEFT, PROD, CONS)? else { return Ok(None) };
+    let Some(into) = ring(orders.right, RIGHT, CONS, PROD)? else { return Ok(None) };
     let shift = Role::Client.live_shift();
     let wish = NOTIFY_WRITE << Role::Client.wish_shift();
     control.update(FLAGS, 0xff << shift, live::OPEN << shift | wish).ok_or(Error::Corrupt)?;
-    channel.notify();
-    Ok(Vchan::new(Role::Client, control, out, into, channel, xen))
+    Ok(Some((Control { memory: control, role: Role::Client }, out, into)))
+}
+
+/// Maps what `peer` lends; `None` if it lends nothing by these references.
+fn map<P: Platform>(xen: &Rc<Xen<P>>, peer: DomId, grefs: &[GrantRef]) -> Result<Option<Memory<P>>, Error> {
+    match xen.map(peer, grefs) {
+        Ok(mapped) => Ok(Some(Memory::Mapped(mapped))),
+        Err(error @ GrantError::Status(GrantError::PERMISSION_DENIED | GrantError::NO_SPACE)) => {
+            Err(Error::of_map(error, peer))
+        }
+        Err(GrantError::Status(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 const _: () = assert!(GRANTS + 4 * 512 <= PAGE_SIZE);

@@ -3,7 +3,7 @@
 use crate::layout::Orders;
 use core::fmt;
 use embedded_io_async::ErrorKind;
-use xen_hyp::{GrantError, XenError};
+use xen_hyp::{DomId, GrantError, XenError};
 
 /// Why a vchan cannot be opened or used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub enum Error {
     NoMemory,
     /// The memory cannot be lent or mapped.
     Grant(GrantError),
+    /// Xen's policy does not let us share anything with this domain.
+    Forbidden(DomId),
     /// Xen refused the event channel.
     Xen(XenError),
     /// Xenstore refused.
@@ -43,6 +45,11 @@ impl fmt::Display for Error {
             Self::Orders(orders) => write!(f, "there are no rings of orders {orders}"),
             Self::NoMemory => f.write_str("no memory for the rings"),
             Self::Grant(error) => write!(f, "{error}"),
+            Self::Forbidden(peer) => write!(
+                f,
+                "Xen's policy forbids us to share with {peer}: without xsm=dummy or a policy of FLASK that allows it, \
+                 a domain may do so with dom0 alone"
+            ),
             Self::Xen(error) => write!(f, "Xen refused the event channel: {error}"),
             Self::Store(error) => write!(f, "{error}"),
         }
@@ -59,26 +66,33 @@ impl embedded_io_async::Error for Error {
             Self::Corrupt | Self::Disagree(..) => ErrorKind::InvalidData,
             Self::TooLong | Self::Orders(_) => ErrorKind::InvalidInput,
             Self::NoMemory => ErrorKind::OutOfMemory,
+            Self::Forbidden(_) => ErrorKind::PermissionDenied,
             Self::Grant(_) | Self::Xen(_) | Self::Store(_) => ErrorKind::Other,
         }
     }
 }
 
-impl From<fata_ring::Corrupt> for Error {
-    fn from(_: fata_ring::Corrupt) -> Self {
-        Self::Corrupt
+impl Error {
+    /// Why Xen does not let us map what `peer` lends.
+    pub(crate) fn of_map(error: GrantError, peer: DomId) -> Self {
+        match error {
+            GrantError::Status(GrantError::PERMISSION_DENIED) => Self::Forbidden(peer),
+            error => Self::Grant(error),
+        }
+    }
+
+    /// Why there is no event channel between us and `peer`.
+    pub(crate) fn of_event(error: XenError, peer: DomId) -> Self {
+        match error {
+            XenError::EPERM | XenError::EACCES => Self::Forbidden(peer),
+            error => Self::Xen(error),
+        }
     }
 }
 
 impl From<GrantError> for Error {
     fn from(error: GrantError) -> Self {
         Self::Grant(error)
-    }
-}
-
-impl From<XenError> for Error {
-    fn from(error: XenError) -> Self {
-        Self::Xen(error)
     }
 }
 

@@ -10,10 +10,12 @@
 extern crate alloc;
 
 mod connect;
+mod end;
 mod error;
 mod layout;
 mod meeting;
 mod memory;
+mod ring;
 mod stream;
 
 pub use connect::{Listener, connect, listen};

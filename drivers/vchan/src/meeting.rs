@@ -5,7 +5,9 @@ use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use core::cell::RefCell;
-use core::future::Future;
+use core::future::{Future, pending, poll_fn};
+use core::pin::pin;
+use core::task::{Context, Poll};
 use fata_xenstore::{Access, Errno, Error as StoreError, Perms, Watch, Xenstore};
 use xen_hyp::{Channel, DomId, GrantRef, Platform, Port, Xen, XenError};
 
@@ -48,6 +50,10 @@ pub trait Meeting<P: Platform> {
 
     /// Takes the offer back, when the vchan has ended.
     fn withdraw(&self) -> impl Future<Output = Result<(), Error>>;
+
+    /// Calls `look` whenever something has happened from which the other end may have vanished, until it gives false.
+    /// Waits for ever where nothing tells.
+    fn stirs(&self, look: impl FnMut() -> bool) -> impl Future<Output = ()>;
 
     /// Waits for an offer; if one is known to be stale, for another, or for the same made anew.
     fn seek(&self, stale: Option<Offer>) -> impl Future<Output = Result<Offer, Error>>;
@@ -110,7 +116,7 @@ impl<P: Platform> Meeting<P> for StorePath<P> {
     }
 
     async fn offer(&self, offer: Offer) -> Result<(), Error> {
-        let perms = Perms::shared(self.xen.domid()?, self.peer, Access::Read);
+        let perms = Perms::shared(self.xen.domid().map_err(Error::Xen)?, self.peer, Access::Read);
         let nodes = [("ring-ref", offer.gref.0), ("event-channel", offer.port.0)];
         let written = self.store.transaction(async |store| {
             for (name, value) in nodes {
@@ -127,6 +133,33 @@ impl<P: Platform> Meeting<P> for StorePath<P> {
         match self.store.rm(&self.path).await {
             Err(StoreError::ENOENT) => Ok(()),
             done => done.map_err(Error::Store),
+        }
+    }
+
+    async fn stirs(&self, mut look: impl FnMut() -> bool) {
+        // A client sees the server's node go with its domain; a server needs to be told of domains.
+        let (here, there) = (self.store.watch(&self.path), self.store.watch("@releaseDomain"));
+        let (Ok(mut here), Ok(mut there)) = (here, there) else { return pending().await };
+        loop {
+            let mut changed = pin!(here.changed());
+            let mut released = pin!(there.changed());
+            let mut deaf = [false; 2];
+            let stir = poll_fn(|cx| {
+                // One that the server refuses tells nothing, and the other may yet.
+                let mut hear =
+                    |n: usize, poll: &mut dyn FnMut(&mut Context<'_>) -> Poll<Result<(), StoreError>>| {
+                        let heard = if deaf[n] { Poll::Pending } else { poll(cx) };
+                        deaf[n] |= matches!(heard, Poll::Ready(Err(_)));
+                        matches!(heard, Poll::Ready(Ok(())))
+                    };
+                let first = hear(0, &mut |cx| changed.as_mut().poll(cx));
+                let other = hear(1, &mut |cx| released.as_mut().poll(cx));
+                if first || other { Poll::Ready(()) } else { Poll::Pending }
+            });
+            stir.await;
+            if !look() {
+                return;
+            }
         }
     }
 
@@ -186,6 +219,10 @@ impl<P: Platform> Meeting<P> for Fixed {
 
     async fn withdraw(&self) -> Result<(), Error> {
         Ok(())
+    }
+
+    async fn stirs(&self, _: impl FnMut() -> bool) {
+        pending().await
     }
 
     async fn seek(&self, _: Option<Offer>) -> Result<Offer, Error> {

@@ -9,6 +9,13 @@ pub(crate) enum Memory<P: Platform> {
     Mapped(Mapped<P>),
 }
 
+impl<P: Platform> Memory<P> {
+    /// Whether it is ours and the other end has it mapped.
+    pub(crate) fn is_held(&self) -> bool {
+        matches!(self, Self::Lent(memory) if memory.is_held())
+    }
+}
+
 impl<P: Platform> SharedMem for Memory<P> {
     fn size(&self) -> usize {
         match self {

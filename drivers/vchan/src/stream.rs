@@ -1,79 +1,44 @@
 //! An open vchan: bytes written, bytes read, and the end of both.
 
+use crate::end::{Control, Line};
 use crate::error::Error;
-use crate::layout::{CONS, FLAGS, NOTIFY_READ, NOTIFY_WRITE, PROD, Role, live};
-use crate::memory::Memory;
+use crate::layout::{CONS, FLAGS, NOTIFY_READ, NOTIFY_WRITE, PROD, live};
+use crate::ring::Ring;
+use alloc::rc::Rc;
 use core::cell::Cell;
 use core::fmt;
 use embedded_io_async::{ErrorType, Read, Write};
-use fata_ring::Corrupt;
-use xen_hyp::{Channel, Platform, PortStatus, SharedBits, SharedMem, Xen};
+use xen_hyp::{Platform, SharedBits, SharedMem, Xen};
 
 /// A vchan. Any number of tasks may use it; usually one reads and one writes.
 ///
-/// Dropping it closes it: the other end reads what was written, and then the end.
+/// Dropping it closes it: the other end reads what was written, and then the end. A server should rather
+/// [`close`](Self::close) it.
 pub struct Vchan<P: Platform> {
-    role: Role,
-    control: Memory<P>,
-    out: Ring<P>,
-    into: Ring<P>,
-    channel: Channel<P>,
+    // In this order they are dropped: memory of rings, then the word that we have closed, then the news of it.
+    pub(crate) out: Ring<P>,
+    pub(crate) into: Ring<P>,
+    pub(crate) control: Control<P>,
+    pub(crate) line: Line<P>,
     /// Why it cannot be used any more.
     failed: Cell<Option<Error>>,
-    /// Our writing has ended.
-    finished: Cell<bool>,
-    xen: alloc::rc::Rc<Xen<P>>,
-}
-
-/// One direction.
-pub(crate) struct Ring<P: Platform> {
-    /// Where the bytes are, unless in the control page.
-    memory: Option<Memory<P>>,
-    base: usize,
-    size: u32,
-    /// Where in the control page its indices are.
-    indices: usize,
-    /// Our index, and the other end's as we know it.
-    ours: Cell<u32>,
-    theirs: Cell<u32>,
-}
-
-impl<P: Platform> Ring<P> {
-    /// A ring of this order, whose indices are at `indices` in the control page; both are what was read there.
-    pub(crate) fn new(memory: Option<Memory<P>>, order: u16, indices: usize, ours: u32, theirs: u32) -> Self {
-        let (ours, theirs) = (Cell::new(ours), Cell::new(theirs));
-        Self { memory, base: crate::layout::offset(order), size: 1 << order, indices, ours, theirs }
-    }
-
-    /// Applies `copy` to the one or two runs of memory that hold `len` bytes from `index`.
-    #[inline]
-    fn runs(
-        &self,
-        control: &Memory<P>,
-        len: usize,
-        mut copy: impl FnMut(&Memory<P>, usize, core::ops::Range<usize>),
-    ) {
-        let memory = self.memory.as_ref().unwrap_or(control);
-        let start = (self.ours.get() & (self.size - 1)) as usize;
-        let first = len.min(self.size as usize - start);
-        copy(memory, self.base + start, 0..first);
-        if first < len {
-            copy(memory, self.base, first..len);
-        }
-    }
+    /// The other end has closed, which it cannot take back.
+    closed: Cell<bool>,
+    /// Our writing has ended, for one reason or another.
+    ended: Cell<bool>,
+    pub(crate) xen: Rc<Xen<P>>,
 }
 
 impl<P: Platform> Vchan<P> {
     pub(crate) fn new(
-        role: Role,
-        control: Memory<P>,
+        control: Control<P>,
         out: Ring<P>,
         into: Ring<P>,
-        channel: Channel<P>,
-        xen: &alloc::rc::Rc<Xen<P>>,
+        line: Line<P>,
+        xen: &Rc<Xen<P>>,
     ) -> Self {
-        let (failed, finished) = (Cell::new(None), Cell::new(false));
-        Self { role, control, out, into, channel, failed, finished, xen: xen.clone() }
+        let (failed, closed, ended) = (Cell::new(None), Cell::new(false), Cell::new(false));
+        Self { out, into, control, line, failed, closed, ended, xen: xen.clone() }
     }
 
     /// Bytes that the ring we write holds.
@@ -146,20 +111,27 @@ impl<P: Platform> Vchan<P> {
     /// Says that we write no more; the other end may go on writing. One that is not of this implementation does not
     /// hear of it before we close.
     pub fn finish(&self) {
-        self.finished.set(true);
-        self.say(live::FINISHED);
+        self.ended.set(true);
+        self.control.say(live::FINISHED);
+        self.line.notify();
     }
 
     /// Whether the other end is known to be there.
     pub fn is_open(&self) -> bool {
-        self.failed.get().is_none() && !matches!(self.peer_live(), live::CLOSED)
+        self.failed.get().is_none() && self.peer_live() != live::CLOSED
     }
 
-    /// Looks whether the other end still exists, which no event tells when its domain is destroyed. For whoever waits
-    /// long and has a clock; gives whether it does.
+    /// Waits for the end of the vchan: until the other end has closed, or is known to be gone. Says which.
+    pub async fn ended(&self) -> Error {
+        let look = || self.failed.get().or_else(|| (!self.is_open()).then_some(Error::Closed));
+        self.line.until(look).await
+    }
+
+    /// Looks whether the other end still exists, which no event tells when its domain is destroyed; gives whether it
+    /// does. Costs a hypercall. [`guard`](Self::guard) does so when there is reason to.
     pub fn probe(&self) -> bool {
-        let exists = matches!(self.xen.status(self.channel.port()), Ok(PortStatus::Interdomain(..)));
-        if !exists && self.failed.get().is_none() {
+        let exists = self.line.is_connected(&self.xen);
+        if !exists && self.is_open() {
             self.fail(Error::Gone);
         }
         exists
@@ -168,69 +140,75 @@ impl<P: Platform> Vchan<P> {
     /// Makes whoever waits look again: that of the reader and that of the writer.
     fn fail(&self, error: Error) {
         self.failed.set(Some(error));
-        self.channel.signal().fire();
+        self.ended.set(true);
+        self.line.signal().fire();
     }
 
     /// Writes what there is room for, without waiting.
     fn put(&self, bytes: &[u8]) -> Result<usize, Error> {
+        if self.ended.get() {
+            return Err(self.why_ended());
+        }
         let len = bytes.len().min(self.room(bytes.len())?);
         if len == 0 {
             return Ok(0);
         }
-        self.out.runs(&self.control, len, |memory, offset, part| memory.copy_out(offset, &bytes[part]));
-        let prod = self.out.ours.get().wrapping_add(len as u32);
-        self.out.ours.set(prod);
-        self.control.store(self.out.indices + PROD, prod);
-        self.tell(NOTIFY_WRITE);
-        Ok(len)
+        self.out.copy_out(&self.control.memory, &bytes[..len]);
+        self.control.memory.store(self.out.indices + PROD, self.out.advance(len));
+        // What was written to one that has closed is lost.
+        if self.tell(NOTIFY_WRITE) { Err(Error::Closed) } else { Ok(len) }
     }
 
     /// How many bytes can be written. Only if `wanted` are not known to fit is the other end's index looked at.
     fn room(&self, wanted: usize) -> Result<usize, Error> {
         let ring = &self.out;
-        let used = || ring.ours.get().wrapping_sub(ring.theirs.get());
-        if ((ring.size - used()) as usize) < wanted {
-            self.check()?;
-            if self.finished.get() || self.peer_live() == live::CLOSED {
-                return Err(Error::Closed);
-            }
-            ring.theirs.set(self.control.load(ring.indices + CONS));
-            if used() > ring.size {
-                return Err(self.corrupt());
-            }
+        let room = ring.size.wrapping_sub(ring.used_out()) as usize;
+        if room < wanted { self.new_room() } else { Ok(room) }
+    }
+
+    fn new_room(&self) -> Result<usize, Error> {
+        if self.peer_live() == live::CLOSED || self.ended.get() {
+            return Err(self.why_ended());
         }
-        Ok((ring.size - used()) as usize)
+        let ring = &self.out;
+        ring.theirs.set(self.control.memory.load(ring.indices + CONS));
+        match ring.used_out() {
+            used if used > ring.size => Err(self.corrupt()),
+            used => Ok((ring.size - used) as usize),
+        }
+    }
+
+    #[cold]
+    fn why_ended(&self) -> Error {
+        self.failed.get().unwrap_or(Error::Closed)
     }
 
     /// Reads what there is, without waiting.
     fn take(&self, into: &mut [u8]) -> Result<usize, Error> {
-        let len = into.len().min(self.known_unread(into.len())? as usize);
+        let mut unread = self.into.used_in();
+        if (unread as usize) < into.len() {
+            unread = self.unread()?;
+        }
+        let len = into.len().min(unread as usize);
         if len == 0 {
             return Ok(0);
         }
-        self.into.runs(&self.control, len, |memory, offset, part| memory.copy_in(offset, &mut into[part]));
-        let cons = self.into.ours.get().wrapping_add(len as u32);
-        self.into.ours.set(cons);
-        self.control.store(self.into.indices + CONS, cons);
+        self.into.copy_in(&self.control.memory, &mut into[..len]);
+        self.control.memory.store(self.into.indices + CONS, self.into.advance(len));
         self.tell(NOTIFY_READ);
         Ok(len)
     }
 
-    /// Bytes that can be read. Only if they are not as many as wanted is the other end's index looked at.
-    fn known_unread(&self, wanted: usize) -> Result<u32, Error> {
-        let unread = self.into.theirs.get().wrapping_sub(self.into.ours.get());
-        if unread as usize >= wanted { Ok(unread) } else { self.unread() }
-    }
-
+    /// Bytes that can be read.
     fn unread(&self) -> Result<u32, Error> {
         let ring = &self.into;
-        ring.theirs.set(self.control.load(ring.indices + PROD));
-        let unread = ring.theirs.get().wrapping_sub(ring.ours.get());
-        if unread > ring.size {
-            return Err(self.corrupt());
+        ring.theirs.set(self.control.memory.load(ring.indices + PROD));
+        match ring.used_in() {
+            // What is there can be read even if nothing more will come.
+            0 => self.failed.get().map_or(Ok(0), Err),
+            unread if unread > ring.size => Err(self.corrupt()),
+            unread => Ok(unread),
         }
-        // What is there can be read even if nothing more will come.
-        if unread == 0 { self.check().map(|()| 0) } else { Ok(unread) }
     }
 
     /// The other end will write no more.
@@ -239,7 +217,17 @@ impl<P: Platform> Vchan<P> {
     }
 
     fn peer_live(&self) -> u32 {
-        self.control.load(FLAGS) >> self.role.peer().live_shift() & 0xff
+        self.note(self.control.memory.load(FLAGS))
+    }
+
+    /// What the flags say of the other end.
+    fn note(&self, flags: u32) -> u32 {
+        let now = flags >> self.control.role.peer().live_shift() & 0xff;
+        if now == live::CLOSED {
+            self.closed.set(true);
+            self.ended.set(true);
+        }
+        if self.closed.get() { live::CLOSED } else { now }
     }
 
     /// Waits until `look` finds something, having asked to be notified of what could change that.
@@ -250,60 +238,50 @@ impl<P: Platform> Vchan<P> {
     ) -> Result<T, Error> {
         let look = || {
             // Asked first and looked then: what happens in between is seen, and what happens later is told.
-            match self.control.update(FLAGS, 0, wish << self.role.wish_shift()) {
+            match self.control.memory.update(FLAGS, 0, wish << self.control.role.wish_shift()) {
                 Some(_) => look().transpose(),
                 None => Some(Err(self.corrupt())),
             }
         };
-        self.channel.until(look).await
+        self.line.until(look).await
     }
 
-    /// Notifies the other end of what we did, if it wants to hear of it.
+    /// Notifies the other end of what we did, if it wants to hear of it. Gives whether it has closed.
     #[inline]
-    fn tell(&self, what: u32) {
-        let wish = what << self.role.peer().wish_shift();
+    fn tell(&self, what: u32) -> bool {
+        let (memory, peer) = (&self.control.memory, self.control.role.peer());
         // Our index is out before we look for what they asked: they ask first and then look for our index.
-        self.control.fence();
-        if self.control.load(FLAGS) & wish != 0 {
-            self.told(wish);
-        }
+        memory.fence();
+        let flags = memory.load(FLAGS);
+        let all_is_quiet = live::OPEN << peer.live_shift();
+        let mask = 0xff << peer.live_shift() | what << peer.wish_shift();
+        flags & mask != all_is_quiet && self.told(flags, what << peer.wish_shift())
     }
 
     #[cold]
-    fn told(&self, wish: u32) {
+    fn told(&self, flags: u32, wish: u32) -> bool {
+        let asked = |flags: u32| flags & wish != 0;
         // If it cannot be taken back now, it will be notified once too often.
-        if self.control.update(FLAGS, wish, 0).is_none_or(|flags| flags & wish != 0) {
-            self.channel.notify();
+        if asked(flags) && self.control.memory.update(FLAGS, wish, 0).is_none_or(asked) {
+            self.line.notify();
         }
-    }
-
-    fn say(&self, what: u32) {
-        let shift = self.role.live_shift();
-        // One that does not let us say so must find out by itself.
-        let _ = self.control.update(FLAGS, 0xff << shift, what << shift);
-        self.channel.notify();
-    }
-
-    fn check(&self) -> Result<(), Error> {
-        self.failed.get().map_or(Ok(()), Err)
+        self.note(flags) == live::CLOSED
     }
 
     fn corrupt(&self) -> Error {
-        self.fail(Corrupt.into());
+        self.fail(Error::Corrupt);
         Error::Corrupt
-    }
-}
-
-impl<P: Platform> Drop for Vchan<P> {
-    fn drop(&mut self) {
-        self.say(live::CLOSED);
     }
 }
 
 impl<P: Platform> fmt::Debug for Vchan<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = f.debug_struct("Vchan");
-        debug.field("role", &self.role).field("out", &self.out.size).field("into", &self.into.size).finish()
+        debug
+            .field("role", &self.control.role)
+            .field("out", &self.out.size)
+            .field("into", &self.into.size)
+            .finish()
     }
 }
 

@@ -1,0 +1,101 @@
+//! What an end of a vchan holds besides its rings, and how it lets go of it all.
+
+use crate::error::Error;
+use crate::layout::{FLAGS, Role, live};
+use crate::meeting::Meeting;
+use crate::memory::Memory;
+use crate::stream::Vchan;
+use core::future::{Future, poll_fn};
+use core::ops::Deref;
+use core::pin::pin;
+use xen_hyp::{Channel, Platform, PortStatus, SharedBits, Xen};
+
+/// The control page of one that is open. Dropping it says that we have closed, and then lets go of the page.
+pub(crate) struct Control<P: Platform> {
+    pub(crate) memory: Memory<P>,
+    pub(crate) role: Role,
+}
+
+impl<P: Platform> Control<P> {
+    /// What our live byte is to be.
+    pub(crate) fn say(&self, what: u32) {
+        let shift = self.role.live_shift();
+        // One that does not let us say so must find out by itself.
+        let _ = self.memory.update(FLAGS, 0xff << shift, what << shift);
+    }
+}
+
+impl<P: Platform> Drop for Control<P> {
+    fn drop(&mut self) {
+        self.say(live::CLOSED);
+    }
+}
+
+/// The event channel of one that is open. Dropping it tells the other end that something has changed.
+pub(crate) struct Line<P: Platform>(pub(crate) Channel<P>);
+
+impl<P: Platform> Line<P> {
+    /// Whether there is anybody at the other end.
+    pub(crate) fn is_connected(&self, xen: &Xen<P>) -> bool {
+        matches!(xen.status(self.0.port()), Ok(PortStatus::Interdomain(..)))
+    }
+}
+
+impl<P: Platform> Deref for Line<P> {
+    type Target = Channel<P>;
+
+    fn deref(&self) -> &Channel<P> {
+        &self.0
+    }
+}
+
+impl<P: Platform> Drop for Line<P> {
+    fn drop(&mut self) {
+        self.0.notify();
+    }
+}
+
+impl<P: Platform> Vchan<P> {
+    /// Closes it, and if we are the server waits until the client has let go of our memory, so that it can be used
+    /// again; what is dropped instead is kept apart until then. Gives whether it is all back.
+    ///
+    /// A client that does not close keeps us waiting: whoever is not patient drops the future.
+    pub async fn close(self) -> bool {
+        let Self { out, into, control, line, xen, .. } = self;
+        let mut back = true;
+        if control.role == Role::Server {
+            control.say(live::CLOSED);
+            line.notify();
+            let all = [Some(&control.memory), out.memory.as_ref(), into.memory.as_ref()];
+            let let_go = || {
+                // First: it lets go, tells us, and then closes its port, which nobody tells.
+                let there = line.is_connected(&xen);
+                let held = all.into_iter().flatten().any(Memory::is_held);
+                if held && there { None } else { Some(!held) }
+            };
+            back = line.until(let_go).await;
+        }
+        // A server sees first that it is closed and then that nothing of it is mapped.
+        drop((out, into));
+        drop(control);
+        drop(line);
+        back
+    }
+
+    /// Watches over the other end's existence for as long as this is awaited: looks at it whenever `meeting` says that
+    /// something has happened. Ends with the vchan, as [`ended`](Self::ended) does.
+    ///
+    /// Xenstore tells a client that its server's domain is gone. A server hears of its client's only where the toolstack
+    /// lets it hear of domains that are (`@releaseDomain`), and nobody hears of anything where there is no Xenstore:
+    /// there a task with a clock has to [`probe`](Self::probe) now and then.
+    pub async fn guard(&self, meeting: &impl Meeting<P>) -> Error {
+        let mut ended = pin!(self.ended());
+        let mut stirs = pin!(meeting.stirs(|| self.probe()));
+        let mut over = false;
+        poll_fn(|cx| {
+            over = over || stirs.as_mut().poll(cx).is_ready();
+            ended.as_mut().poll(cx)
+        })
+        .await
+    }
+}
