@@ -1,14 +1,15 @@
 //! What the command line asks for.
 
-use crate::raw;
+use crate::{raw, serve};
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
 use embedded_io_async::{Read, Write};
 use fata_kit::{Gone, Terminal, words};
+use fata_link::Parked;
 use fata_net::Options;
+use fata_netstack::{Config, Stack, V4};
 use fata_rt::Rt;
-use smoltcp::wire::Ipv4Cidr;
 use xen_hyp::{Platform, Xen};
 
 /// Does the command line's work; that of a server has no end.
@@ -31,11 +32,20 @@ async fn run<P: Platform, C: Read + Write>(
     terminal: &mut Terminal<C>,
     cmdline: &str,
 ) -> Result<Result<(), String>, Gone> {
-    let (mut options, mut address) = (Options::default(), None);
+    let (mut options, mut config) = (Options::default(), Config::default());
+    let (mut is_raw, mut room) = (false, serve::ROOM);
     for (name, value) in words(cmdline) {
+        match config.word(name, value) {
+            Ok(true) => continue,
+            Ok(false) => {}
+            Err(error) => return Ok(Err(format!("{name}={value}: {error}"))),
+        }
         let understood = match (name, value) {
-            ("ip", _) => value.parse::<Ipv4Cidr>().ok().map(|ip| address = Some(ip)),
-            ("gw" | "raw", _) => Some(()),
+            ("raw", "") => {
+                is_raw = true;
+                Some(())
+            }
+            ("room", _) => value.parse().ok().map(|bytes| room = bytes),
             ("offloads", "off") => {
                 (options.gso, options.checksum) = (false, false);
                 Some(())
@@ -46,7 +56,9 @@ async fn run<P: Platform, C: Read + Write>(
             return Ok(Err(format!("the command line makes no sense at {name:?}")));
         }
     }
-    let Some(address) = address else { return Ok(Err("it wants an address: ip=A.B.C.D/N".into())) };
+    if let Err(error) = config.check() {
+        return Ok(Err(format!("{error}")));
+    }
     let store = match fata_devices::store(rt, xen) {
         Ok(Some(store)) => store,
         Ok(None) => return Ok(Err("this domain has no Xenstore".into())),
@@ -58,5 +70,15 @@ async fn run<P: Platform, C: Read + Write>(
     }
     let (mac, connected_ns) = (nic.mac(), rt.now_ns());
     terminal.print(&|out| writeln!(out, "net connected ns {connected_ns} mac {mac}")).await?;
-    raw::serve(rt, nic.phy(), address.address()).await
+    match config.v4 {
+        V4::Static(address) if is_raw => raw::serve(rt, nic.phy(), address.address()).await,
+        _ if is_raw => Ok(Err("without a stack it wants an address: ip=A.B.C.D/N".into())),
+        _ => {
+            // As good as it gets without entropy.
+            let seed = mac.0.iter().fold(rt.now_ns(), |seed, byte| seed.rotate_left(8) ^ u64::from(*byte));
+            let stack = Stack::start(rt, Parked::new(nic.phy()), config, seed);
+            let error = serve::serve(rt, &stack, room).await;
+            Ok(Err(format!("{error}")))
+        }
+    }
 }
