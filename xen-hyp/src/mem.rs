@@ -5,6 +5,9 @@
 //! bug of the caller and panics.
 
 mod copy;
+mod sum;
+
+pub use sum::sum_of_words;
 
 use crate::platform::{Gfn, PAGE_SIZE, Platform};
 use crate::xen::Xen;

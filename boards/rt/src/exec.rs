@@ -179,9 +179,11 @@ impl Core {
 
     fn serve(&self) {
         let mut services = self.services.borrow_mut();
-        if !self.added.borrow().is_empty() {
-            services.append(&mut self.added.borrow_mut());
+        let mut added = self.added.borrow_mut();
+        if !added.is_empty() {
+            services.append(&mut added);
         }
+        drop(added);
         for service in &mut *services {
             service();
         }

@@ -3,15 +3,16 @@
 use alloc::rc::Rc;
 use alloc::string::String;
 use core::fmt::{self, Write};
+use core::future::poll_fn;
 use core::mem;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::task::{Poll, Waker};
 use fata_arch_arm::early::Writer;
 use fata_arch_arm::timer;
 use fata_console::Console;
 use fata_log::Level;
 use fata_rt::Rt;
 use spin::Mutex;
-use xen_hyp::{Platform, Signal};
+use xen_hyp::Platform;
 
 /// Text that waits for the console; more is counted and dropped, since nobody may be reading.
 const MOST: usize = 8 << 10;
@@ -21,12 +22,12 @@ struct Waiting {
     attended: bool,
     text: String,
     lost: u32,
+    /// The task that brings text to the console, while it has none.
+    pump: Option<Waker>,
 }
 
-static WAITING: Mutex<Waiting> = Mutex::new(Waiting { attended: false, text: String::new(), lost: 0 });
-
-/// There is text, or was: looked at in every turn.
-static HAS_TEXT: AtomicBool = AtomicBool::new(false);
+static WAITING: Mutex<Waiting> =
+    Mutex::new(Waiting { attended: false, text: String::new(), lost: 0, pump: None });
 
 /// Registers sinks and clock.
 pub(crate) fn init() {
@@ -53,7 +54,11 @@ fn append(what: fmt::Arguments<'_>) {
         let _ = Writer.write_fmt(what);
     } else if waiting.text.len() < MOST {
         let _ = waiting.text.write_fmt(what);
-        HAS_TEXT.store(true, Ordering::Relaxed);
+        let pump = waiting.pump.take();
+        drop(waiting);
+        if let Some(pump) = pump {
+            pump.wake();
+        }
     } else {
         waiting.lost += 1;
     }
@@ -62,7 +67,6 @@ fn append(what: fmt::Arguments<'_>) {
 /// What waits, if anything does.
 fn take() -> Option<String> {
     let mut waiting = WAITING.lock();
-    HAS_TEXT.store(false, Ordering::Relaxed);
     if waiting.lost > 0 {
         let lost = mem::take(&mut waiting.lost);
         let _ = write!(waiting.text, "[{lost} log lines lost: the console does not keep up]\r\n");
@@ -73,16 +77,16 @@ fn take() -> Option<String> {
 /// Writes what the log holds to the console, from a task of its own.
 pub(crate) fn pump<P: Platform>(rt: &Rt, console: Rc<Console<P>>) {
     WAITING.lock().attended = true;
-    let more = Rc::new(Signal::new());
-    let fire = more.clone();
-    rt.on_turn(move || {
-        if HAS_TEXT.load(Ordering::Relaxed) {
-            fire.fire();
-        }
-    });
     drop(rt.spawn(async move {
         loop {
-            let text = more.until(take).await;
+            let text = poll_fn(|cx| match take() {
+                Some(text) => Poll::Ready(text),
+                None => {
+                    WAITING.lock().pump = Some(cx.waker().clone());
+                    Poll::Pending
+                }
+            })
+            .await;
             let mut rest = text.as_bytes();
             while !rest.is_empty() {
                 match console.write(rest).await {

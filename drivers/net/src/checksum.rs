@@ -3,6 +3,8 @@
 //! Frames are what a stack or the network made of them: whatever makes no sense here is simply nothing whose checksum
 //! could be found.
 
+use xen_hyp::mem::sum_of_words as sum;
+
 /// Bytes of an Ethernet header.
 const ETHERNET: usize = 14;
 const TCP: u8 = 6;
@@ -116,16 +118,6 @@ impl Transport {
         let is_none = self.is_udp && !self.is_v6 && frame[self.field..self.field + 2] == [0, 0];
         is_none || fold(self.pseudo + sum(&frame[self.start..self.end])) == u16::MAX
     }
-}
-
-/// The sum of 16-bit words in the byte order of this machine, not folded. Right for up to 64 KiB and more.
-fn sum(bytes: &[u8]) -> u64 {
-    let (words, rest) = bytes.as_chunks::<4>();
-    // Halves of words add up in the same columns, so they need not be taken apart; and so compilers make vectors of it.
-    let whole: u64 = words.iter().map(|word| u64::from(u32::from_ne_bytes(*word))).sum();
-    let mut last = [0; 4];
-    last[..rest.len()].copy_from_slice(rest);
-    whole + u64::from(u32::from_ne_bytes(last))
 }
 
 /// The sum as 16 bits, with carries added in.

@@ -1,10 +1,11 @@
-//! Whether bytes are moved as they should be: a machine has its own routines for that.
+//! Whether bytes are moved and summed as they should be: a machine has its own routines for that.
 
 use alloc::format;
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::hint::black_box;
+use xen_hyp::mem::sum_of_words;
 
 /// Bytes around what is moved.
 const MARGIN: usize = 96;
@@ -17,6 +18,7 @@ pub(crate) fn check() -> Result<(), String> {
     for len in (0..300).chain(LENGTHS) {
         for (from, to) in [(0, 0), (1, 0), (0, 1), (3, 8), (7, 5), (8, 15), (16, 16), (9, 2)] {
             copied(&pattern, len, from, to)?;
+            summed(&pattern[from..from + len])?;
             filled(len, to)?;
         }
         for distance in [0, 1, 2, 3, 7, 8, 15, 16, 17, 31, 33, 63, 64, 65, 95] {
@@ -48,6 +50,15 @@ fn filled(len: usize, to: usize) -> Result<(), String> {
     bytes[at..at + black_box(len)].fill(black_box(0x3c));
     let right = |n: usize| if (at..at + len).contains(&n) { 0x3c } else { 0xa5 };
     compare("fill", len, 0, to, &bytes, right)
+}
+
+fn summed(bytes: &[u8]) -> Result<(), String> {
+    let fold = |sum: u64| (0..4).fold(sum, |sum, _| (sum >> 16) + (sum & 0xffff));
+    let words = bytes.chunks(2).map(|word| u16::from_ne_bytes([word[0], word.get(1).copied().unwrap_or(0)]));
+    if fold(sum_of_words(black_box(bytes))) == fold(words.map(u64::from).sum()) {
+        return Ok(());
+    }
+    Err(format!("the sum of {} bytes is wrong", bytes.len()))
 }
 
 /// Byte by byte, by no routine.
