@@ -10,6 +10,7 @@ use core::pin::pin;
 use core::task::Poll;
 use fata_xenbus::{Change, Connected, Device, Initialising, State as Xenbus};
 use fata_xenstore::{Watch, Xenstore};
+use smoltcp::wire::EthernetAddress;
 use xen_hyp::Platform;
 
 /// How often a backend may refuse to connect before we wait until it stirs of its own accord.
@@ -52,20 +53,32 @@ impl<P: Platform> Nic<P> {
     /// lasts until the interface is pulled.
     async fn session(
         &self,
-        device: Device<P, Initialising>,
+        mut device: Device<P, Initialising>,
         refusals: &mut u32,
     ) -> Result<(), fata_xenstore::Error> {
-        let (connection, nodes) = match self.prepare(&device).await? {
+        let mut prepared = self.prepare(&device).await?;
+        if prepared.is_err() {
+            // The device may have been exchanged before all of it was read.
+            if !device.settled().await? {
+                return Ok(());
+            }
+            prepared = self.prepare(&device).await?;
+        }
+        let (said, connection, nodes) = match prepared {
             Ok(prepared) => prepared,
             Err(error) => {
                 self.die(error);
-                return self.buried(device).await;
+                device.unsettled().await?;
+                self.0.set_state(State::Paused);
+                return Ok(());
             }
         };
         // This backend expects us to be connected as soon as we have said where we are.
         let mut device = match device.initialise(&nodes, Xenbus::Connected).await?.connect().await? {
             Ok(device) => device,
             Err(closed) => {
+                // It has let go, or never got hold of it.
+                drop(connection);
                 *refusals += 1;
                 // Both of us would keep each other busy for ever.
                 return if *refusals < REFUSALS_MAX { Ok(()) } else { closed.stirred().await };
@@ -74,8 +87,15 @@ impl<P: Platform> Nic<P> {
         *refusals = 0;
         let carrier = device.watch("carrier")?;
         let state = carrier_of(&device).await?;
-        self.0.connect(connection, state);
-        match self.work(&mut device, carrier).await? {
+        // What was said first may have been said of the device before this one, and not be true any more.
+        let end = if self.read(&device).await?.as_ref() == Ok(&said) {
+            self.0.mac.set(said.mac);
+            self.0.connect(connection, state);
+            self.work(&mut device, carrier).await?
+        } else {
+            End::Away
+        };
+        match end {
             End::Away => {
                 self.0.set_state(State::Paused);
                 device.close().await?;
@@ -89,20 +109,27 @@ impl<P: Platform> Nic<P> {
         }
     }
 
-    /// Reads what the toolstack and the backend say, and makes rings to match.
+    /// Makes rings for what is said.
     async fn prepare(
         &self,
         device: &Device<P, Initialising>,
-    ) -> Result<Result<(Connection<P>, Nodes), Error>, fata_xenstore::Error> {
+    ) -> Result<Result<(Said, Connection<P>, Nodes), Error>, fata_xenstore::Error> {
+        Ok(self.read(device).await?.and_then(|said| {
+            let (connection, nodes) = Connection::new(&self.0.xen, device.peer(), said.agreed, said.mtu)?;
+            Ok((said, connection, nodes))
+        }))
+    }
+
+    /// Reads what the toolstack and the backend say.
+    async fn read<S>(&self, device: &Device<P, S>) -> Result<Result<Said, Error>, fata_xenstore::Error> {
         let Some(agreed) = Agreed::on(device.numbers(&OFFER).await?, &self.0.options) else {
             return Ok(Err(Error::NoCopy));
         };
-        let Some(address) = device.own_text("mac").await?.and_then(|text| mac(&text)) else {
+        let Some(mac) = device.own_text("mac").await?.and_then(|text| mac(&text)) else {
             return Ok(Err(Error::NoAddress));
         };
         let mtu = mtu(device.own_number("mtu").await?, agreed.sg);
-        self.0.mac.set(address);
-        Ok(Connection::new(&self.0.xen, device.peer(), agreed, mtu))
+        Ok(Ok(Said { agreed, mac, mtu }))
     }
 
     /// Waits until a device that cannot be used has been pulled.
@@ -151,6 +178,14 @@ impl<P: Platform> Nic<P> {
 }
 
 type Nodes = Vec<(String, String)>;
+
+/// What the toolstack and the backend say of an interface.
+#[derive(PartialEq, Eq)]
+struct Said {
+    agreed: Agreed,
+    mac: EthernetAddress,
+    mtu: usize,
+}
 
 /// What the backend says of its cable. One that says nothing has none that could be out.
 async fn carrier_of<P: Platform>(device: &Device<P, Connected>) -> Result<State, fata_xenstore::Error> {

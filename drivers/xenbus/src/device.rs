@@ -90,6 +90,21 @@ impl<P: Platform> Device<P, Initialising> {
         }
     }
 
+    /// Looks whether the device is still the one that it was, and its backend ready to negotiate. If what was just read
+    /// makes no sense, it may have been another's.
+    pub async fn settled(&mut self) -> Result<bool, Error> {
+        // What happened before that look is known.
+        once(self.half.state.changed()).await;
+        once(self.half.plugged.changed()).await;
+        Ok(matches!(self.half.look().await?, Some(State::InitWait | State::Initialised)))
+    }
+
+    /// Waits until something about the backend has changed since it was found [settled](Self::settled), or the device was
+    /// pulled.
+    pub async fn unsettled(mut self) -> Result<(), Error> {
+        self.half.changed().await
+    }
+
     /// Tells the backend where to find us: writes these nodes of our half and the state, all at once. A node without a
     /// value is removed, since an earlier session may have left it. The state is [`State::Initialised`], or
     /// [`State::Connected`] for a device whose backend expects that (net).

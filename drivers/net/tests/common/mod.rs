@@ -192,3 +192,25 @@ impl Wake for Wakes {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 }
+
+/// Polls the future so many times, and then drops it if it has not ended.
+pub(crate) async fn drop_after<T>(polls: usize, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = Some(Box::pin(future));
+    let mut left = polls;
+    poll_fn(move |cx| {
+        let Some(next) = left.checked_sub(1) else {
+            future = None;
+            return Poll::Ready(None);
+        };
+        left = next;
+        match future.as_mut().expect("polled again after its end").as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending if left == 0 => {
+                future = None;
+                Poll::Ready(None)
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}
