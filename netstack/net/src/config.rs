@@ -18,6 +18,16 @@ pub enum V4 {
     Dhcp,
 }
 
+impl V4 {
+    /// The address, if it was given.
+    pub fn address(&self) -> Option<Ipv4Addr> {
+        match self {
+            Self::Static(cidr) => Some(cidr.address()),
+            Self::Off | Self::Dhcp => None,
+        }
+    }
+}
+
 /// The most IPv6 addresses that can be given, beside the link-local one.
 pub const MAX_V6: usize = 4;
 
