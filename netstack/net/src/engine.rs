@@ -30,6 +30,9 @@ const PATIENCE: Duration = Duration::from_millis(10);
 const GOODBYE: Duration = Duration::from_secs(60);
 /// Connections that may be ending at the same time. Those beyond end at once, by a reset.
 const ORPHANS: u32 = 256;
+/// Datagrams of several fragments that wait for a neighbour, and for how long.
+const UNANSWERED: usize = 4;
+const UNANSWERED_AGE: Duration = Duration::from_secs(3);
 
 /// What happened to datagrams that no socket saw. All of it is counted since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -83,6 +86,10 @@ pub(crate) struct Engine {
     stalled: Vec<u32>,
     deadlines: Deadlines,
     joiner: Joiner,
+    /// Datagrams from fragments whose answers were lost while a neighbour was asked for, and since when.
+    unanswered: Vec<(Vec<u8>, Instant)>,
+    /// One was heard of since.
+    heard: bool,
     orphans: u32,
 }
 
@@ -106,6 +113,8 @@ impl Engine {
             stalled: Vec::new(),
             deadlines: Deadlines::default(),
             joiner: Joiner::default(),
+            unanswered: Vec::new(),
+            heard: false,
             orphans: 0,
             random,
         };
@@ -171,8 +180,24 @@ impl Engine {
             let Some((rx, tx)) = link.receive(self.now) else { return false };
             let meta = smoltcp::phy::RxToken::meta(&rx);
             smoltcp::phy::RxToken::consume(rx, |frame| self.frame(frame, meta, tx, false));
+            if self.heard {
+                self.answer_late(link);
+            }
         }
         true
+    }
+
+    /// A neighbour was heard of: looks again at datagrams that could not be answered.
+    #[inline(never)]
+    fn answer_late<L: Link>(&mut self, link: &mut L) {
+        self.heard = false;
+        for (whole, since) in core::mem::take(&mut self.unanswered) {
+            if since + UNANSWERED_AGE > self.now
+                && let Some(token) = link.transmit(self.now)
+            {
+                self.frame(&whole, PacketMeta::default(), token, true);
+            }
+        }
     }
 
     fn frame(&mut self, frame: &[u8], meta: PacketMeta, token: impl TxToken, was_cut: bool) {
@@ -193,6 +218,7 @@ impl Engine {
             Seen::Echo(ident) => self.feed(self.table.only(Kind::Ping, ident), frame, meta, token),
             Seen::Neighbor => {
                 self.feed(None, frame, meta, token);
+                self.heard = !self.unanswered.is_empty();
                 for id in core::mem::take(&mut self.stalled) {
                     if let Some(slot) = self.table.slot(id) {
                         slot.listed = false;
@@ -205,7 +231,7 @@ impl Engine {
             Seen::Fragment => match self.joiner.add(frame, self.now, &self.out.sums) {
                 Joined::Whole(whole) => {
                     self.counts.joined += 1;
-                    self.rejoined(&whole, meta, token);
+                    self.rejoined(whole, meta, token);
                 }
                 Joined::Waits => {}
                 Joined::Refused => self.counts.fragments_refused += 1,
@@ -216,8 +242,13 @@ impl Engine {
 
     /// Out of line, since fragments are rare.
     #[inline(never)]
-    fn rejoined(&mut self, frame: &[u8], meta: PacketMeta, token: impl TxToken) {
-        self.frame(frame, meta, token, true);
+    fn rejoined(&mut self, frame: Vec<u8>, meta: PacketMeta, token: impl TxToken) {
+        self.out.asked = false;
+        self.frame(&frame, meta, token, true);
+        // What `Parked` does with frames, for what was never one.
+        if self.out.asked && self.unanswered.len() < UNANSWERED {
+            self.unanswered.push((frame, self.now));
+        }
     }
 
     fn segment(
@@ -430,6 +461,7 @@ impl Engine {
     pub(crate) fn begin_anew(&mut self) {
         self.out.parts.clear();
         self.joiner = Joiner::default();
+        self.unanswered.clear();
         self.queue_all();
     }
 }

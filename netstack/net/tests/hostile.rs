@@ -215,3 +215,52 @@ fn a_syn_flood_takes_the_backlog_and_no_more() {
         works(&rt, &other).await;
     });
 }
+
+/// Of a datagram in fragments, too: who asks is not known yet, and says so only when asked.
+#[test]
+fn the_first_large_ping_of_an_unknown_neighbor_is_answered() {
+    run(async |rt| {
+        let (near, mut far, _) = wire::pair(wire::Options::default());
+        let stack = net::start(&rt, near, A);
+        stack.up().await;
+        let mut echo = vec![0; 3008];
+        echo[..8].copy_from_slice(&[8, 0, 0, 0, 0, 7, 0, 1]);
+        let message = &mut smoltcp::wire::Icmpv4Packet::new_unchecked(&mut echo[..]);
+        message.fill_checksum();
+        let whole = frame(address(B[0]), address(A[0]), IpProtocol::Icmp, &echo);
+        for (from, to, more) in [(0, 1480, true), (1480, 2960, true), (2960, 3008, false)] {
+            let mut part = whole[..34].to_vec();
+            part.extend_from_slice(&whole[34 + from..34 + to]);
+            part[16..18].copy_from_slice(&((20 + to - from) as u16).to_be_bytes());
+            part[20..22].copy_from_slice(&((from / 8) as u16 | u16::from(more) << 13).to_be_bytes());
+            mend(&mut part);
+            far.transmit(Instant::ZERO).unwrap().consume(part.len(), |room| room.copy_from_slice(&part));
+        }
+        far.flush();
+        let (mut asked, mut bytes) = (false, 0);
+        for _ in 0..10 {
+            yield_now().await;
+            while let Some((rx, tx)) = far.receive(Instant::ZERO) {
+                let got = rx.consume(|frame| frame.to_vec());
+                match neighbor::parse(&got) {
+                    Some(neighbor::Message::Ask { from, target }) if target == address(B[0]) => {
+                        asked = true;
+                        // A question to who asks tells as well.
+                        let mac = far_mac();
+                        let tell = neighbor::ask(mac, target, from).unwrap();
+                        tx.consume(tell.bytes().len(), |room| room.copy_from_slice(tell.bytes()));
+                        far.flush();
+                    }
+                    None if got[12..14] == [8, 0] && got[23] == 1 => bytes += got.len() - 34,
+                    _ => {}
+                }
+            }
+        }
+        assert!(asked);
+        assert_eq!(bytes, 3008, "bytes of the answer's fragments");
+    });
+}
+
+fn far_mac() -> smoltcp::wire::EthernetAddress {
+    smoltcp::wire::EthernetAddress([2, 0, 0, 0, 0, 2])
+}
