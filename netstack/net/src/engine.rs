@@ -28,8 +28,10 @@ const ALL_PACKETS: usize = 256;
 const PATIENCE: Duration = Duration::from_millis(10);
 /// How long a connection may take to end once the application has let go of it.
 const GOODBYE: Duration = Duration::from_secs(60);
-/// Connections that may be ending at the same time. Those beyond end at once, by a reset.
-const ORPHANS: u32 = 256;
+/// Connections that may be ending at the same time, and the bytes of their buffers. When there are more, one that only
+/// waits for what is late is forgotten, or else the oldest is reset.
+const ORPHANS: usize = 256;
+const ORPHANS_BYTES: usize = 8 << 20;
 /// Datagrams of several fragments that wait for a neighbour, and for how long.
 const UNANSWERED: usize = 4;
 const UNANSWERED_AGE: Duration = Duration::from_secs(3);
@@ -90,7 +92,9 @@ pub(crate) struct Engine {
     unanswered: Vec<(Vec<u8>, Instant)>,
     /// One was heard of since.
     heard: bool,
-    orphans: u32,
+    /// Connections that are ending, the oldest first, and the bytes of their buffers.
+    orphans: VecDeque<u32>,
+    orphans_bytes: usize,
 }
 
 impl Engine {
@@ -115,7 +119,8 @@ impl Engine {
             joiner: Joiner::default(),
             unanswered: Vec::new(),
             heard: false,
-            orphans: 0,
+            orphans: VecDeque::new(),
+            orphans_bytes: 0,
             random,
         };
         engine.begin_dhcp();
@@ -423,7 +428,7 @@ impl Engine {
 
     /// Takes a socket out for good.
     pub(crate) fn remove(&mut self, id: u32) {
-        if let Some(slot) = self.table.remove(id) {
+        if let Some(mut slot) = self.table.remove(id) {
             self.deadlines.set(id, None);
             if slot.queued {
                 self.ready.retain(|other| *other != id);
@@ -431,30 +436,54 @@ impl Engine {
             if slot.listed {
                 self.stalled.retain(|other| *other != id);
             }
-            self.orphans -= u32::from(matches!(slot.owner, Owner::Orphan { .. }));
+            if let Owner::Orphan { .. } = slot.owner {
+                self.disown(id, slot.buffers());
+            }
         }
     }
 
     /// Lets a connection end by itself, without anybody who reads from it.
     pub(crate) fn orphan(&mut self, id: u32) {
         let until = self.now + GOODBYE;
-        let too_many = self.orphans >= ORPHANS;
         let Some(slot) = self.table.slot(id) else { return };
-        let socket = slot.tcp();
-        socket.close();
-        if too_many && socket.is_open() {
-            socket.abort();
-            self.counts.orphans_reset += 1;
-        }
+        slot.tcp().close();
         slot.owner = Owner::Orphan { until };
-        self.orphans += 1;
+        self.orphans_bytes += slot.buffers();
+        self.orphans.push_back(id);
         self.settle(id);
         self.kick(id);
+        while self.orphans.len() > ORPHANS || self.orphans_bytes > ORPHANS_BYTES {
+            self.lose_an_orphan();
+        }
+    }
+
+    fn lose_an_orphan(&mut self) {
+        let waits =
+            |id: &u32| self.table.slot(*id).is_some_and(|slot| slot.tcp().state() == tcp::State::TimeWait);
+        if let Some(id) = self.orphans.iter().copied().find(waits) {
+            self.remove(id);
+        } else if let Some(id) = self.orphans.front().copied()
+            && let Some(slot) = self.table.slot(id)
+        {
+            slot.tcp().abort();
+            let bytes = slot.buffers();
+            // It counts no more, and is gone when its reset has been sent.
+            self.disown(id, bytes);
+            self.kick(id);
+            self.counts.orphans_reset += 1;
+        }
+    }
+
+    fn disown(&mut self, id: u32, bytes: usize) {
+        if let Some(at) = self.orphans.iter().position(|other| *other == id) {
+            self.orphans.remove(at);
+            self.orphans_bytes -= bytes;
+        }
     }
 
     /// Connections that are ending.
-    pub(crate) fn orphans(&self) -> u32 {
-        self.orphans
+    pub(crate) fn orphans(&self) -> usize {
+        self.orphans.len()
     }
 
     /// Another link, or the same one anew: what was begun on the old one is over.

@@ -65,7 +65,7 @@ impl Stack {
     }
 
     /// Sockets, those among them that are ending without an owner.
-    pub fn sockets(&self) -> (usize, u32) {
+    pub fn sockets(&self) -> (usize, usize) {
         self.with(|engine| (engine.table.len(), engine.orphans()))
     }
 

@@ -66,6 +66,12 @@ impl Slot {
         self.socket()
     }
 
+    /// The bytes of a connection's buffers.
+    pub(crate) fn buffers(&mut self) -> usize {
+        let socket = self.tcp();
+        socket.recv_capacity() + socket.send_capacity()
+    }
+
     /// Whether it is TCP over IPv6.
     pub(crate) fn is_v6(&self) -> bool {
         self.flow.local[..3] != [0, 0, 0xffff]
@@ -171,32 +177,38 @@ impl Table {
 
     /// The connection that a segment is of.
     pub(crate) fn tcp(&self, flow: &Flow) -> Option<u32> {
-        self.find(Kind::Tcp, flow, |slot| slot.flow == *flow)
+        self.find(Kind::Tcp, flow, |_, slot| slot.flow == *flow)
     }
 
-    /// Who takes datagrams to this port: first who is bound to the address as well.
+    /// Who takes datagrams to this port: first who is bound to the address as well, then who is bound to none, then
+    /// any, which for broadcasts and groups is right.
     pub(crate) fn udp(&self, flow: &Flow) -> Option<u32> {
-        let any = Address::default();
-        let port = flow.local_port;
-        self.find(Kind::Udp, flow, |slot| slot.flow.local_port == port && slot.flow.local == flow.local)
-            .or_else(|| {
-                self.find(Kind::Udp, flow, |slot| slot.flow.local_port == port && slot.flow.local == any)
-            })
-            // Broadcasts and groups; whether it takes those is its own affair.
-            .or_else(|| self.find(Kind::Udp, flow, |slot| slot.flow.local_port == port))
+        let (mut any, mut other) = (None, None);
+        let exact = self.find(Kind::Udp, flow, |id, slot| {
+            if slot.flow.local_port != flow.local_port {
+                return false;
+            }
+            if slot.flow.local == Address::default() {
+                any = Some(id);
+            } else {
+                other = Some(id);
+            }
+            slot.flow.local == flow.local
+        });
+        exact.or(any).or(other)
     }
 
     /// The only socket of its kind with this port.
     pub(crate) fn only(&self, kind: Kind, port: u16) -> Option<u32> {
         let flow = Flow { local_port: port, ..Flow::default() };
-        self.find(kind, &flow, |slot| slot.flow.local_port == port)
+        self.find(kind, &flow, |_, slot| slot.flow.local_port == port)
     }
 
-    fn find(&self, kind: Kind, flow: &Flow, is_it: impl Fn(&Slot) -> bool) -> Option<u32> {
+    fn find(&self, kind: Kind, flow: &Flow, mut is_it: impl FnMut(u32, &Slot) -> bool) -> Option<u32> {
         let hash = self.hash(kind, flow);
         let mut id = self.heads[hash as usize & (self.heads.len() - 1)];
         while let Some(slot) = self.slots.get(id as usize)?.as_deref() {
-            if slot.hash == hash && slot.kind == kind && is_it(slot) {
+            if slot.hash == hash && slot.kind == kind && is_it(id, slot) {
                 return Some(id);
             }
             id = slot.next;

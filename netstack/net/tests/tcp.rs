@@ -336,3 +336,29 @@ fn the_other_way_round() {
         both(&rt, &b, &a, A[1], 100_000, Options::default()).await;
     });
 }
+
+/// A server that lets go of many connections in a short time keeps few of them, and loses nothing that it wrote.
+#[test]
+fn connections_that_end_take_bounded_memory() {
+    run(async |rt| {
+        let (a, b, _) = pair(&rt, wire::Options::default());
+        let listener = b.listen(80, 16, Options::default()).unwrap();
+        drop(rt.spawn(async move {
+            loop {
+                listener.accept().await.write_all(b"answer").await.unwrap();
+            }
+        }));
+        for number in 0..500 {
+            let small = Options { receive: 100, send: 100, ..Options::default() };
+            let mut stream = a.connect(to(B[number % 2]), small).await.unwrap();
+            let mut answer = [0; 6];
+            stream.read_exact(&mut answer).await.unwrap();
+            assert_eq!((&answer, stream.read(&mut [0]).await), (b"answer", Ok(0)));
+            let (sockets, ending) = b.sockets();
+            assert!(sockets <= 65 && ending <= 64, "{sockets} sockets, {ending} ending");
+        }
+        assert_eq!(b.counts().orphans_reset, 0);
+        rt.sleep(Duration::from_secs(70)).await;
+        assert_eq!((a.sockets(), b.sockets()), ((0, 0), (0, 0)));
+    });
+}
