@@ -103,17 +103,18 @@ impl Engine {
     fn make_interface(&mut self, mut capabilities: DeviceCapabilities) {
         self.out.mtu = capabilities.ip_mtu().clamp(SMALLEST_MTU, LARGEST_PACKET);
         self.out.sums = capabilities.checksum.clone();
-        if capabilities.checksum.tcp.tx() {
-            // The segments would have no checksums.
-            capabilities.segmentation.tcpv4 = None;
-            capabilities.segmentation.tcpv6 = None;
-        }
         let segmentation = &mut capabilities.segmentation;
-        for size in [&mut segmentation.tcpv4, &mut segmentation.tcpv6] {
+        let sizes = [&mut segmentation.tcpv4, &mut segmentation.tcpv6];
+        for ((size, by_device), is_cut) in
+            sizes.into_iter().zip(&mut self.out.segments).zip(&mut self.out.is_cut)
+        {
             // Smaller ones are no use, and larger ones have lengths that IP cannot say.
             *size = size.filter(|size| size.get() >= 2048).map(|size| size.min(LARGEST_FRAME));
+            *by_device = size.is_some();
+            // What the device does not cut we do, unless smoltcp is to make the checksums.
+            *size = (*size).or(Some(LARGEST_CUT)).filter(|_| !capabilities.checksum.tcp.tx());
+            *is_cut = size.is_some();
         }
-        self.out.segments = [segmentation.tcpv4.is_some(), segmentation.tcpv6.is_some()];
         capabilities.max_transmission_unit = LARGEST_FRAME.get();
         let mut config = InterfaceConfig::new(self.status.mac.into());
         config.random_seed = self.random.number();
@@ -234,6 +235,8 @@ impl Engine {
     }
 }
 
+/// What smoltcp makes at once if it is cut here: enough for what it costs to make one to be little.
+const LARGEST_CUT: core::num::NonZeroUsize = core::num::NonZeroUsize::new(32 << 10).unwrap();
 const LARGEST_FRAME: core::num::NonZeroUsize = core::num::NonZeroUsize::new(LARGEST_PACKET + 14).unwrap();
 
 /// An address that no host can have is refused; a gateway that cannot be reached is left out.

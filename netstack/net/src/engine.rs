@@ -4,7 +4,7 @@ use crate::addresses::Addresses;
 use crate::config::Config;
 use crate::deadlines::Deadlines;
 use crate::fragments::{Joined, Joiner};
-use crate::gate::{Gate, Once, Out};
+use crate::gate::{Gate, Once, Out, Stream};
 use crate::headers::{ACK, FIN, Flow, RST, SYN, Seen, look, lower_max_segment, max_segment};
 use crate::listen::Listener;
 use crate::random::Random;
@@ -60,11 +60,16 @@ pub struct Counts {
 }
 
 /// What [`Engine::poll`] leaves to be done.
+#[derive(Default)]
 pub(crate) struct Next {
-    /// There is more to do at once, after the applications had their turn.
+    /// There is more to take in at once, after the applications had their turn.
+    pub(crate) more: bool,
+    /// There is more to send, in the same way.
     pub(crate) again: bool,
-    /// When to poll again although nobody wakes.
+    /// When sockets want to be looked at although nobody wakes.
     pub(crate) due: Option<Instant>,
+    /// The same for the link.
+    pub(crate) link_due: Option<Instant>,
 }
 
 pub(crate) struct Engine {
@@ -111,7 +116,7 @@ impl Engine {
             now: Instant::ZERO,
             watchers: Vec::new(),
             waker: None,
-            out: Out { next_id: random.number() as u32, ..Out::default() },
+            out: Out::new(random.number() as u32),
             nobody: SocketSet::new(Vec::new()),
             ready: VecDeque::new(),
             stalled: Vec::new(),
@@ -159,29 +164,32 @@ impl Engine {
         self.watchers.drain(..).for_each(Waker::wake);
     }
 
-    /// Takes in what has come, sends what there is to send, and hands it to the link at once.
-    pub(crate) fn poll<L: Link>(&mut self, link: &mut L, now: Instant) -> Next {
+    /// Takes in what has come, if the link is to be looked at, sends what there is to send, and hands it to the link at
+    /// once.
+    pub(crate) fn poll<L: Link>(&mut self, link: &mut L, now: Instant, look: bool) -> Next {
         self.now = now;
-        self.follow(link);
+        if look {
+            self.follow(link);
+        }
         if !self.is_up() {
-            return Next { again: false, due: None };
+            return Next::default();
         }
         self.announce(link);
-        let mut again = self.take_in(link);
+        let more = look && self.take_in(link);
         while let Some(id) = self.deadlines.expired(now) {
             self.queue(id);
         }
-        again |= self.send(link);
+        let again = self.send(link);
         link.flush();
         self.counts.answers_dropped = self.out.dropped;
-        Next { again, due: [self.deadlines.first(), link.due()].into_iter().flatten().min() }
+        Next { more, again, due: self.deadlines.first(), link_due: link.due() }
     }
 
     /// Gives whether there may be more.
     fn take_in<L: Link>(&mut self, link: &mut L) -> bool {
         for _ in 0..FRAMES {
             // Also without room: two ends that wait for it would wait for each other.
-            self.out.send_parts(link, self.now);
+            self.out.send_rest(link, self.now);
             let Some((rx, tx)) = link.receive(self.now) else { return false };
             let meta = smoltcp::phy::RxToken::meta(&rx);
             smoltcp::phy::RxToken::consume(rx, |frame| self.frame(frame, meta, tx, false));
@@ -315,7 +323,7 @@ impl Engine {
     /// Gives whether there is more to send for which there is room.
     fn send<L: Link>(&mut self, link: &mut L) -> bool {
         let mut budget = ALL_PACKETS;
-        while self.out.send_parts(link, self.now) {
+        while self.out.send_rest(link, self.now) {
             let Some(id) = self.ready.pop_front() else { return false };
             if budget == 0 {
                 self.ready.push_front(id);
@@ -344,15 +352,16 @@ impl Engine {
         let mut turns = PACKETS;
         let (mut due, mut stalled, mut silenced);
         loop {
-            let (mut shakes_hands, mut segment_v6) = (false, None);
+            let (mut shakes_hands, mut stream) = (false, None);
             if slot.kind == Kind::Tcp {
                 let state = slot.tcp().state();
                 shakes_hands = matches!(state, tcp::State::SynSent | tcp::State::SynReceived);
-                if slot.is_v6() && self.out.segments[1] {
-                    segment_v6 = core::num::NonZeroU16::new(slot.max_segment);
+                let v6 = slot.is_v6();
+                if self.out.is_cut[usize::from(v6)] {
+                    stream = Some(Stream { v6, max_segment: slot.max_segment });
                 }
             }
-            self.out.begin(shakes_hands, segment_v6);
+            self.out.begin(shakes_hands, stream);
             let mut gate = Gate { link: &mut *link, out: &mut self.out };
             let result = interface.poll_egress(self.now, &mut gate, &mut slot.set);
             if self.out.refused {
@@ -369,7 +378,7 @@ impl Engine {
                 break;
             }
             (turns, *budget) = (turns - 1, budget.saturating_sub(1));
-            if turns == 0 || *budget == 0 || !self.out.send_parts(link, self.now) {
+            if turns == 0 || *budget == 0 || !self.out.send_rest(link, self.now) {
                 slot.stalled = false;
                 self.ready.push_back(id);
                 return true;
@@ -488,7 +497,7 @@ impl Engine {
 
     /// Another link, or the same one anew: what was begun on the old one is over.
     pub(crate) fn begin_anew(&mut self) {
-        self.out.parts.clear();
+        self.out.clear();
         self.joiner = Joiner::default();
         self.unanswered.clear();
         self.queue_all();

@@ -2,6 +2,7 @@
 
 use crate::fragments;
 use crate::headers;
+use crate::segments::Segmented;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::num::NonZeroU16;
@@ -21,17 +22,20 @@ pub(crate) struct Out {
     /// The link's, without the Ethernet header.
     pub(crate) mtu: usize,
     pub(crate) sums: ChecksumCapabilities,
-    /// Whether the device cuts TCP over IPv4 and IPv6 into segments.
+    /// Whether the device cuts TCP over IPv4 and IPv6 into segments. If it does not, that is done here.
     pub(crate) segments: [bool; 2],
+    /// Whether smoltcp makes more than one segment at a time, over IPv4 and IPv6.
+    pub(crate) is_cut: [bool; 2],
     /// Fragments that had no room yet.
-    pub(crate) parts: VecDeque<Vec<u8>>,
+    parts: VecDeque<Vec<u8>>,
+    /// Segments that had no room yet.
+    segmented: Segmented,
     /// The number of the next datagram in fragments.
-    pub(crate) next_id: u32,
+    next_id: u32,
     /// The socket that sends now is TCP and has yet to agree on segment sizes: its SYN is to name the link's.
-    pub(crate) shakes_hands: bool,
-    /// The socket that sends now is TCP over IPv6, and its peer takes segments of so many bytes. smoltcp 0.14 does not
-    /// tell the device when it relies on it to cut them.
-    pub(crate) segment_v6: Option<NonZeroU16>,
+    shakes_hands: bool,
+    /// The socket that sends now is TCP, and smoltcp makes more than one segment at a time for it.
+    stream: Option<Stream>,
     /// There was no room for what was to be sent.
     pub(crate) refused: bool,
     /// Room was asked for,
@@ -44,11 +48,30 @@ pub(crate) struct Out {
     pub(crate) dropped: u64,
 }
 
+/// A connection that sends.
+#[derive(Clone, Copy)]
+pub(crate) struct Stream {
+    pub(crate) v6: bool,
+    /// The largest segment that its peer takes. smoltcp 0.14 does not say it of TCP over IPv6, and of IPv4 what was
+    /// right for the link that the connection was opened on.
+    pub(crate) max_segment: u16,
+}
+
 impl Out {
+    pub(crate) fn new(next_id: u32) -> Self {
+        Self { next_id, ..Self::default() }
+    }
+
     /// Prepares for what the next socket sends.
-    pub(crate) fn begin(&mut self, shakes_hands: bool, segment_v6: Option<NonZeroU16>) {
-        (self.shakes_hands, self.segment_v6) = (shakes_hands, segment_v6);
+    pub(crate) fn begin(&mut self, shakes_hands: bool, stream: Option<Stream>) {
+        (self.shakes_hands, self.stream) = (shakes_hands, stream);
         (self.refused, self.opened, self.used, self.asked) = (false, false, false, false);
+    }
+
+    /// Forgets what had no room.
+    pub(crate) fn clear(&mut self) {
+        self.parts.clear();
+        self.segmented.len = 0;
     }
 
     /// The largest TCP segment for IPv4 and IPv6.
@@ -56,16 +79,31 @@ impl Out {
         self.mtu.saturating_sub(if v6 { 60 } else { 40 }).clamp(1, 65_475) as u16
     }
 
-    /// Sends fragments as long as there is room. False if some are left.
-    pub(crate) fn send_parts<L: Link>(&mut self, link: &mut L, now: Instant) -> bool {
-        while let Some(part) = self.parts.front() {
+    /// Whether there is nothing that had no room.
+    fn is_clear(&self) -> bool {
+        self.segmented.len == 0 && self.parts.is_empty()
+    }
+
+    /// Sends what had no room, as long as there is some. False if something is left.
+    #[inline]
+    pub(crate) fn send_rest<L: Link>(&mut self, link: &mut L, now: Instant) -> bool {
+        self.is_clear() || self.send_some(link, now)
+    }
+
+    #[inline(never)]
+    fn send_some<L: Link>(&mut self, link: &mut L, now: Instant) -> bool {
+        while !self.is_clear() {
             let Some(token) = link.transmit(now) else { return false };
-            phy::TxToken::consume(token, part.len(), |room| room.copy_from_slice(part));
-            self.parts.pop_front();
+            if self.segmented.len > 0 {
+                self.segmented.send(token);
+            } else if let Some(part) = self.parts.pop_front() {
+                phy::TxToken::consume(token, part.len(), |room| room.copy_from_slice(&part));
+            }
         }
         true
     }
 
+    #[inline]
     fn written(&mut self, frame: &mut [u8]) {
         if self.shakes_hands
             && let headers::Seen::Tcp { flags, at, .. } = headers::look(frame)
@@ -86,11 +124,13 @@ impl Out {
         }
     }
 
-    /// The segment size to tell the device, for a frame that is TCP's.
-    fn segment(&self, frame_len: usize, asked: Option<NonZeroU16>) -> Option<NonZeroU16> {
-        let v6 = self.segment_v6.filter(|size| frame_len > 74 + usize::from(size.get()));
-        let size = asked.or(v6)?;
-        size.min(NonZeroU16::new(self.max_segment(v6.is_some())).unwrap_or(size)).into()
+    /// The size of the segments that a frame is to be cut into, if it is to be.
+    fn segment(&self, frame_len: usize) -> Option<(Stream, NonZeroU16)> {
+        let stream = self.stream?;
+        let size = stream.max_segment.min(self.max_segment(stream.v6));
+        let header = if stream.v6 { 74 } else { 54 };
+        let size = NonZeroU16::new(size).filter(|size| frame_len > header + usize::from(size.get()))?;
+        Some((stream, size))
     }
 }
 
@@ -114,7 +154,7 @@ impl<'a, T: phy::TxToken> Device for Once<'a, T> {
     fn receive(&mut self, _now: Instant) -> Option<(Bytes<'a>, Room<'_, T>)> {
         let (bytes, meta) = self.frame.take()?;
         let token = self.token.take()?;
-        Some((Bytes(bytes, meta), Room { token, out: self.out, meta: PacketMeta::default() }))
+        Some((Bytes(bytes, meta), Room { token, out: self.out }))
     }
 
     fn transmit(&mut self, _now: Instant) -> Option<Room<'_, T>> {
@@ -160,12 +200,12 @@ impl<'a, L: Link> Device for Gate<'a, L> {
     }
 
     fn transmit(&mut self, now: Instant) -> Option<Self::TxToken<'_>> {
-        // While parts of a datagram wait for room there is none for another.
-        let token = if self.out.parts.is_empty() { self.link.transmit(now) } else { None };
+        // While parts of a packet wait for room there is none for another.
+        let token = if self.out.is_clear() { self.link.transmit(now) } else { None };
         match token {
             Some(token) => {
                 self.out.opened = true;
-                Some(Room { token, out: self.out, meta: PacketMeta::default() })
+                Some(Room { token, out: self.out })
             }
             None => {
                 self.out.refused = true;
@@ -184,37 +224,44 @@ impl<'a, L: Link> Device for Gate<'a, L> {
 pub(crate) struct Room<'a, T> {
     token: T,
     out: &'a mut Out,
-    meta: PacketMeta,
 }
 
 impl<T: phy::TxToken> phy::TxToken for Room<'_, T> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
-        let Self { mut token, out, mut meta } = self;
-        meta.segmentation_offload_size = out.segment(len, meta.segmentation_offload_size);
-        if len <= out.mtu + 14 || meta.segmentation_offload_size.is_some() {
-            if meta.segmentation_offload_size.is_some() {
-                token.set_meta(meta);
+        let Self { mut token, out } = self;
+        if let Some((stream, size)) = out.segment(len) {
+            if !out.segments[usize::from(stream.v6)] {
+                out.used = true;
+                let result = f(out.segmented.begin(len, stream, size));
+                out.segmented.send(token);
+                return result;
             }
-            return token.consume(len, |frame| {
-                let result = f(frame);
-                out.written(frame);
-                result
-            });
+            let mut meta = PacketMeta::default();
+            meta.segmentation_offload_size = Some(size);
+            token.set_meta(meta);
+        } else if len > out.mtu + 14 {
+            return fragment(out, len, f);
         }
-        out.used = true;
-        let mut frame = alloc::vec![0; len];
-        let result = f(&mut frame);
-        let id = out.next_id;
-        out.next_id = id.wrapping_add(1);
-        if out.parts.len() > PARTS || !fragments::cut(&mut frame, out.mtu, id, &out.sums, &mut out.parts) {
-            out.dropped += 1;
-        }
-        result
+        token.consume(len, |frame| {
+            let result = f(frame);
+            out.written(frame);
+            result
+        })
     }
+}
 
-    fn set_meta(&mut self, meta: PacketMeta) {
-        self.meta = meta;
+/// Out of line, since large datagrams are rare.
+#[inline(never)]
+fn fragment<R, F: FnOnce(&mut [u8]) -> R>(out: &mut Out, len: usize, f: F) -> R {
+    out.used = true;
+    let mut frame = alloc::vec![0; len];
+    let result = f(&mut frame);
+    let id = out.next_id;
+    out.next_id = id.wrapping_add(1);
+    if out.parts.len() > PARTS || !fragments::cut(&mut frame, out.mtu, id, &out.sums, &mut out.parts) {
+        out.dropped += 1;
     }
+    result
 }
 
 /// What an interface is made for: the link, but for the largest packets there are.

@@ -28,6 +28,7 @@ mod headers;
 mod listen;
 mod ping;
 mod random;
+mod segments;
 mod stack;
 mod table;
 pub mod tcp;

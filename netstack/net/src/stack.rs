@@ -5,11 +5,14 @@ use crate::config::Config;
 use crate::engine::{Counts, Engine};
 use crate::error::Error;
 use alloc::rc::Rc;
+use alloc::sync::Arc;
+use alloc::task::Wake;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::future::poll_fn;
 use core::pin::Pin;
-use core::task::{Context, Poll};
+use core::sync::atomic::{AtomicBool, Ordering};
+use core::task::{Context, Poll, Waker};
 use fata_link::{Link, Status};
 use fata_rt::{Rt, Sleep};
 use smoltcp::time::Instant;
@@ -27,7 +30,15 @@ impl Stack {
     /// sequence numbers and ports are as unforeseeable as `seed`.
     pub fn start<L: Link + 'static>(rt: &Rt, link: L, config: Config, seed: u64) -> Self {
         let engine = Rc::new(RefCell::new(Engine::new(config, seed)));
-        let mut task = Task { rt: rt.clone(), link, engine: engine.clone(), sleep: None };
+        let mut task = Task {
+            rt: rt.clone(),
+            link,
+            engine: engine.clone(),
+            news: None,
+            more: false,
+            link_due: None,
+            sleep: None,
+        };
         drop(rt.spawn(poll_fn::<(), _>(move |cx| task.poll(cx))));
         Self { engine, rt: rt.clone() }
     }
@@ -128,25 +139,48 @@ struct Task<L> {
     rt: Rt,
     link: L,
     engine: Rc<RefCell<Engine>>,
+    /// Whether the link has something to say, and what it says that with.
+    news: Option<(Arc<News>, Waker)>,
+    /// There was more to take in than could be in the last poll.
+    more: bool,
+    /// When the link is to be looked at although it says nothing.
+    link_due: Option<Instant>,
     /// Until when, and the timer.
     sleep: Option<(Instant, Sleep)>,
 }
 
+/// Tells the link's wake-ups from those of sockets, for which the link need not be looked at.
+struct News {
+    came: AtomicBool,
+    task: Waker,
+}
+
+impl Wake for News {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.came.store(true, Ordering::Release);
+        self.task.wake_by_ref();
+    }
+}
+
 impl<L: Link> Task<L> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.link.register(cx.waker());
         let now = Instant::from_micros((self.rt.now_ns() / 1000) as i64);
+        let look = self.has_news(cx) || self.more || self.link_due.is_some_and(|due| due <= now);
         let mut engine = self.engine.borrow_mut();
         if !engine.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
             engine.waker = Some(cx.waker().clone());
         }
-        let next = engine.poll(&mut self.link, now);
+        let next = engine.poll(&mut self.link, now, look);
         drop(engine);
-        if next.again {
+        (self.more, self.link_due) = (next.more, next.link_due);
+        if next.more || next.again {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let Some(due) = next.due else {
+        let Some(due) = [next.due, next.link_due].into_iter().flatten().min() else {
             self.sleep = None;
             return Poll::Pending;
         };
@@ -162,5 +196,21 @@ impl<L: Link> Task<L> {
             self.sleep = Some(sleep);
         }
         Poll::Pending
+    }
+
+    /// Whether the link has woken us. Then it is asked to do so again, before it is looked at.
+    fn has_news(&mut self, cx: &Context<'_>) -> bool {
+        let (news, waker) = match &mut self.news {
+            Some(known) if known.0.task.will_wake(cx.waker()) => known,
+            place => {
+                let news = Arc::new(News { came: AtomicBool::new(true), task: cx.waker().clone() });
+                place.insert((news.clone(), news.into()))
+            }
+        };
+        let came = news.came.swap(false, Ordering::Acquire);
+        if came {
+            self.link.register(waker);
+        }
+        came
     }
 }
