@@ -9,12 +9,13 @@ use std::path::{Path, PathBuf};
 type Target = fn(&[u8]);
 
 /// Of all targets, by name, with the folder of its corpus.
-const TARGETS: [(&str, &str, Target); 8] = [
+const TARGETS: [(&str, &str, Target); 9] = [
     ("block_backend", "block-backend", fata_hostile::block_backend),
     ("disk_files", "disk-files", fata_hostile::disk_files),
     ("disk_tables", "disk-tables", fata_hostile::disk_tables),
     ("dt_parse", "device-trees", fata_hostile::dt_parse),
     ("dt_print", "device-trees", fata_hostile::dt_print),
+    ("net_backend", "net-backend", fata_hostile::net_backend),
     ("ring_front", "rings", fata_hostile::ring_front),
     ("xenbus_nodes", "xenbus-nodes", fata_hostile::xenbus_nodes),
     ("xenstore_replies", "xenstore-replies", fata_hostile::xenstore_replies),
@@ -68,5 +69,5 @@ macro_rules! corpora {
 }
 
 corpora! {
-    block_backend disk_files disk_tables dt_parse dt_print ring_front xenbus_nodes xenstore_replies
+    block_backend disk_files disk_tables dt_parse dt_print net_backend ring_front xenbus_nodes xenstore_replies
 }

@@ -299,7 +299,7 @@ impl Netback {
             self.publish_sent(inner, index);
             let queue = &mut inner.queues[index];
             queue.rx.publish(&self.world);
-            if inner.storm {
+            if inner.storm && any {
                 queue.tx.notify(&self.world);
                 queue.rx.notify(&self.world);
             }

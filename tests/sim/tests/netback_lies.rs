@@ -91,6 +91,7 @@ fn answers_are_changed_and_made_up() {
     machine.back.set_storm(true);
     machine.xen.demux();
     let events = ring.tx_channel.signal().count();
+    machine.back.inject(&frame(60));
     machine.settle();
     machine.xen.demux();
     assert!(ring.tx_channel.signal().count() > events);
