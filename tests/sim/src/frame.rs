@@ -262,9 +262,12 @@ impl fmt::Debug for Frame {
     }
 }
 
-/// The sum of 16-bit words (RFC 1071), not folded.
+/// The sum of 16-bit words (RFC 1071), not folded. Two at a time, whose halves add up in the same columns.
 fn sum(bytes: &[u8]) -> u64 {
-    bytes.chunks(2).map(|pair| u64::from(pair[0]) << 8 | pair.get(1).map_or(0, |&byte| byte.into())).sum()
+    let (words, rest) = bytes.as_chunks::<4>();
+    let mut last = [0; 4];
+    last[..rest.len()].copy_from_slice(rest);
+    words.iter().chain([&last]).map(|word| u64::from(u32::from_be_bytes(*word))).sum()
 }
 
 fn fold(mut sum: u64) -> u16 {
