@@ -19,6 +19,7 @@ pub use lies::NetLie;
 pub use mischief::Way;
 pub use rx::Taken;
 pub use tx::Sending;
+pub(crate) use tx::Ticket;
 
 use crate::blkback::Order;
 use crate::domain::Domain;
@@ -97,7 +98,9 @@ struct Inner {
     tamper: Option<Tamper>,
     tamper_sent: Option<TamperSent>,
     /// What the guest has sent and nobody has taken.
-    sent: Vec<Frame>,
+    sent: Vec<(Frame, Option<Ticket>)>,
+    /// It goes to a switch.
+    attached: bool,
     log: Vec<Sending>,
     complaints: Vec<String>,
     stats: NetStats,
@@ -196,12 +199,12 @@ impl Netback {
 
     /// Has a frame come to the guest. It is lost if the guest does not take any.
     pub fn inject(&self, frame: &Frame) {
-        self.enqueue(&mut self.inner.borrow_mut(), frame);
+        self.enqueue(&mut self.inner.borrow_mut(), frame, None);
     }
 
     /// What the guest has sent since the last call, as it sent it. With a switch it goes there.
     pub fn sent(&self) -> Vec<Frame> {
-        core::mem::take(&mut self.inner.borrow_mut().sent)
+        self.take_sent().into_iter().map(|(frame, _)| frame).collect()
     }
 
     /// The same as it would be on a wire, in segments with checksums.
@@ -259,6 +262,21 @@ impl Netback {
         &self.vdev
     }
 
+    /// The same for a frame that another guest has sent.
+    pub(crate) fn forward(&self, frame: &Frame, ticket: Option<&Ticket>) {
+        self.enqueue(&mut self.inner.borrow_mut(), frame, ticket);
+    }
+
+    /// What the guest has sent since the last call, and what to keep as long as it is not copied or dropped.
+    pub(crate) fn take_sent(&self) -> Vec<(Frame, Option<Ticket>)> {
+        core::mem::take(&mut self.inner.borrow_mut().sent)
+    }
+
+    /// Whether a switch takes what the guest sends.
+    pub(crate) fn set_attached(&self, attached: bool) {
+        self.inner.borrow_mut().attached = attached;
+    }
+
     /// The longest packet that passes its port of a switch.
     pub(crate) fn mtu(&self) -> usize {
         self.inner.borrow().features.mtu.unwrap_or(1500) as usize
@@ -291,7 +309,7 @@ impl Netback {
         let now_ns = self.world.now_ns();
         for index in 0..inner.queues.len() {
             let queue = &mut inner.queues[index];
-            let expired = queue.waiting.front().is_some_and(|(_, at_ns)| now_ns >= *at_ns);
+            let expired = queue.waiting.front().is_some_and(|waiting| now_ns >= waiting.expires_ns);
             if (core::mem::take(&mut queue.rx.awake) || expired) && !inner.disabled {
                 any = true;
                 self.give(inner, index);
@@ -341,6 +359,7 @@ impl Inner {
             tamper: None,
             tamper_sent: None,
             sent: Vec::new(),
+            attached: false,
             log: Vec::new(),
             complaints: Vec::new(),
             stats: NetStats::default(),

@@ -1,7 +1,7 @@
 //! A switch that learns who is where, like Linux's bridge.
 
 use crate::frame::{ETHERNET, Frame};
-use crate::netback::Netback;
+use crate::netback::{Netback, Ticket};
 use crate::rng::Rng;
 use crate::world::{Backend, World};
 use std::cell::{Cell, RefCell};
@@ -18,8 +18,7 @@ pub struct Switch {
     plugs: RefCell<Vec<Plug>>,
     /// Behind which port each address was seen last.
     learnt: RefCell<BTreeMap<[u8; 6], usize>>,
-    /// Frames on their way, each with when it arrives and whence it comes.
-    under_way: RefCell<VecDeque<(u64, usize, Frame)>>,
+    under_way: RefCell<VecDeque<Transit>>,
     delay_ns: Cell<u64>,
     loss: RefCell<Option<(Rng, usize)>>,
     counts: Cell<SwitchStats>,
@@ -36,6 +35,14 @@ pub struct SwitchStats {
     pub lost: u64,
     /// Longer than the port that they had to go out of allows.
     pub too_long: u64,
+}
+
+/// A frame on its way.
+struct Transit {
+    at_ns: u64,
+    from: usize,
+    frame: Frame,
+    ticket: Option<Ticket>,
 }
 
 /// What is plugged in.
@@ -78,11 +85,13 @@ impl Switch {
 
     /// Adds the interface of a guest.
     pub fn attach(&self, netback: &Rc<Netback>) {
+        netback.set_attached(true);
         self.plugs.borrow_mut().push(Plug::Guest(Rc::downgrade(netback)));
     }
 
     /// Removes the interface of a guest. What it sends from now on is [there to be looked at](Netback::sent).
     pub fn detach(&self, netback: &Rc<Netback>) {
+        netback.set_attached(false);
         let mut plugs = self.plugs.borrow_mut();
         let at = plugs
             .iter()
@@ -138,7 +147,7 @@ impl Switch {
     }
 
     /// Takes a frame that came in by a port.
-    fn accept(&self, from: usize, frame: Frame) {
+    fn accept(&self, from: usize, frame: Frame, ticket: Option<Ticket>) {
         if let Some((rng, one_of)) = &mut *self.loss.borrow_mut()
             && rng.within(0..*one_of) == 0
         {
@@ -148,11 +157,13 @@ impl Switch {
         if self.delay_ns.get() > 0 {
             self.world.alarm(at_ns);
         }
-        self.under_way.borrow_mut().push_back((at_ns, from, frame));
+        self.under_way.borrow_mut().push_back(Transit { at_ns, from, frame, ticket });
     }
 
     /// Sends a frame out of where it belongs.
-    fn forward(&self, from: usize, frame: &Frame) {
+    fn forward(&self, transit: &Transit) {
+        let Transit { from, frame, ticket, .. } = transit;
+        let (from, ticket) = (*from, ticket.as_ref());
         let (Some(source), Some(destination)) = (frame.source(), frame.destination()) else { return };
         if source[0] & 1 == 0 {
             self.learnt.borrow_mut().insert(source, from);
@@ -163,17 +174,17 @@ impl Switch {
             Some(port) if port == from => {}
             Some(port) => {
                 self.count(|counts| counts.forwarded += 1);
-                self.output(&plugs[port], frame);
+                self.output(&plugs[port], frame, ticket);
             }
             None => {
                 self.count(|counts| counts.flooded += 1);
                 let others = plugs.iter().enumerate().filter(|(port, _)| *port != from);
-                others.for_each(|(_, plug)| self.output(plug, frame));
+                others.for_each(|(_, plug)| self.output(plug, frame, ticket));
             }
         }
     }
 
-    fn output(&self, plug: &Plug, frame: &Frame) {
+    fn output(&self, plug: &Plug, frame: &Frame, ticket: Option<&Ticket>) {
         match plug {
             Plug::Guest(netback) => {
                 let Some(netback) = netback.upgrade() else { return };
@@ -181,7 +192,7 @@ impl Switch {
                 if frame.gso.is_none() && frame.bytes.len() > ETHERNET + VLAN + netback.mtu() {
                     return self.count(|counts| counts.too_long += 1);
                 }
-                netback.inject(frame);
+                netback.forward(frame, ticket);
             }
             Plug::Test(port) => {
                 let Some(port) = port.upgrade() else { return };
@@ -203,15 +214,17 @@ impl Backend for Switch {
             if let Plug::Guest(netback) = plug
                 && let Some(netback) = netback.upgrade()
             {
-                netback.sent().into_iter().for_each(|frame| self.accept(port, frame));
+                for (frame, ticket) in netback.take_sent() {
+                    self.accept(port, frame, ticket);
+                }
             }
         }
         let mut any = false;
         loop {
             let now_ns = self.world.now_ns();
-            let due = self.under_way.borrow_mut().pop_front_if(|(at_ns, ..)| *at_ns <= now_ns);
-            let Some((_, from, frame)) = due else { return any };
-            self.forward(from, &frame);
+            let due = self.under_way.borrow_mut().pop_front_if(|transit| transit.at_ns <= now_ns);
+            let Some(transit) = due else { return any };
+            self.forward(&transit);
             any = true;
         }
     }
@@ -220,7 +233,7 @@ impl Backend for Switch {
 impl SwitchPort {
     /// Sends a frame.
     pub fn send(&self, frame: Frame) {
-        self.switch.accept(self.inner.number, frame);
+        self.switch.accept(self.inner.number, frame, None);
     }
 
     /// The next frame that has come, if there is one.

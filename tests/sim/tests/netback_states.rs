@@ -247,3 +247,22 @@ fn its_nodes_and_answers_are_what_a_test_wants() {
     machine.back.behave();
     page.revoke().unwrap();
 }
+
+#[test]
+fn a_state_that_does_not_change_keeps_it_busy_for_no_longer_than_once() {
+    let machine = Machine::new(NetFeatures::default());
+    machine.back.set_node("state", Some("1"));
+    machine.back.set_node("online", Some("0"));
+    let front = NetFront::connect(&machine, &Says::default());
+    front.close(&machine);
+    assert_eq!(machine.back.state(), 0);
+    machine.back.pull();
+    machine.settle();
+    machine.back.vdev().write("state", "1");
+    machine.settle();
+    assert_eq!(machine.back.state(), 0, "there is no device");
+    machine.back.behave();
+    machine.back.plug();
+    machine.settle();
+    assert_eq!(states(&machine).0, INIT_WAIT);
+}

@@ -70,6 +70,40 @@ fn guests_hand_each_other_what_nobody_else_takes_whole() {
 }
 
 #[test]
+fn pages_of_a_guest_stay_mapped_until_the_other_has_received_what_is_in_them() {
+    let one = Machine::new(NetFeatures::default());
+    let two = Machine::another(&one.world, &one.server, NetFeatures::default());
+    let switch = Switch::new(&one.world);
+    [&one, &two].iter().for_each(|machine| switch.attach(&machine.back));
+    let port = switch.port();
+    let mut front = NetFront::ready(&one, &Says::default());
+    let mut other = NetFront::connect(&two, &Says::default());
+    other.rings[0].post(&two, 1);
+    one.settle();
+    for id in 0..2 {
+        front.rings[0].send(&one, &frame(1000), &[1000], id);
+    }
+    one.settle();
+    assert_eq!((front.rings[0].sent(), two.back.waiting()), (vec![(0, 0)], 1));
+    assert!(port.take().is_some() && port.take().is_some());
+    other.rings[0].post(&two, 1);
+    one.settle();
+    assert_eq!((front.rings[0].sent(), other.rings[0].receive().len()), (vec![(1, 0)], 2));
+    // It waits no longer than that.
+    front.rings[0].send(&one, &frame(1000), &[1000], 2);
+    one.settle();
+    assert_eq!(front.rings[0].sent(), []);
+    one.wait();
+    assert_eq!((front.rings[0].sent(), two.back.stats().dropped_no_requests), (vec![(2, 0)], 1));
+    // Nor than there is somebody.
+    front.rings[0].send(&one, &frame(1000), &[1000], 3);
+    one.settle();
+    two.back.crash(false);
+    one.settle();
+    assert_eq!(front.rings[0].sent(), [(3, 0)]);
+}
+
+#[test]
 fn a_guest_is_not_sent_longer_packets_than_its_interface_allows() {
     let machine = Machine::new(NetFeatures::default());
     let switch = Switch::new(&machine.world);

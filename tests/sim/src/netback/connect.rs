@@ -12,7 +12,7 @@ impl Netback {
     pub(super) fn follow_states(&self, inner: &mut Inner) -> bool {
         let news = !self.nodes.take().is_empty() | core::mem::take(&mut inner.news);
         let mut any = false;
-        if news && inner.watch.is_none() && inner.driver && self.vdev.state() == INITIALISING {
+        if news && inner.watch.is_none() && inner.driver && self.is_new() {
             self.probe(inner);
             any = true;
         }
@@ -49,6 +49,11 @@ impl Netback {
             (inner.pulling, any) = (false, true);
         }
         any
+    }
+
+    /// Whether there is a device to take on (`xenbus_probe_node`, `talk_to_otherend`).
+    fn is_new(&self) -> bool {
+        self.vdev.state() == INITIALISING && !self.vdev.read("frontend").is_empty()
     }
 
     /// `netback_probe`.
@@ -209,6 +214,8 @@ impl Netback {
         self.set_state(inner, CLOSED);
         self.vdev.remove("hotplug-status");
         inner.detach();
+        // What it has written itself is no device to take on, whatever a test has in the node instead.
+        self.nodes.take();
     }
 
     /// `backend_switch_state`: what is said waits for the script, if it is not done.

@@ -1,5 +1,6 @@
 //! A pair of rings of a connected network device, and how they are mapped.
 
+use super::tx::Ticket;
 use super::wire::{RX_SLOT, RxRequest, TX_SLOT, TxRequest, tx_null, tx_response};
 use crate::domain::Domain;
 use crate::frame::Frame;
@@ -25,13 +26,22 @@ pub(super) struct Side {
     pub(super) awake: bool,
 }
 
+/// A frame for the guest.
+pub(super) struct Waiting {
+    pub(super) frame: Frame,
+    /// When it is dropped.
+    pub(super) expires_ns: u64,
+    /// Of a packet that another guest has sent, whose pages it lies in.
+    pub(super) _ticket: Option<Ticket>,
+}
+
 pub(super) struct Queue {
     pub(super) tx: Side,
     pub(super) rx: Side,
     /// The two have one channel.
     shared: bool,
-    /// Frames for the guest for which there were no requests yet, each with the time at which it is dropped.
-    pub(super) waiting: VecDeque<(Frame, u64)>,
+    /// Frames for the guest for which there were no requests yet.
+    pub(super) waiting: VecDeque<Waiting>,
     /// The guest has not given anything to receive into (`xenvif_rx_queue_stalled`).
     pub(super) stalled: bool,
     /// When it last did.
@@ -189,7 +199,7 @@ impl Queue {
 
     /// How many bytes wait.
     pub(super) fn waiting_bytes(&self) -> usize {
-        self.waiting.iter().map(|(frame, _)| frame.bytes.len()).sum()
+        self.waiting.iter().map(|waiting| waiting.frame.bytes.len()).sum()
     }
 
     /// Where its rings are.

@@ -1,5 +1,7 @@
 //! Frames for the guest, into its ring (`xen-netback/rx.c`).
 
+use super::queue::Waiting;
+use super::tx::Ticket;
 use super::wire::{
     EXTRA_MORE, GSO_TCPV4, GSO_TCPV6, RX_SLOT, RXF_CSUM_BLANK, RXF_DATA_VALIDATED, RXF_EXTRA_INFO,
     RXF_MORE_DATA, RxRequest, gso_info, hash_info, rx_response,
@@ -41,7 +43,7 @@ pub struct Taken {
 
 impl Netback {
     /// Puts a frame on its way to the guest, made such as the guest takes, or drops it.
-    pub(super) fn enqueue(&self, inner: &mut Inner, frame: &Frame) {
+    pub(super) fn enqueue(&self, inner: &mut Inner, frame: &Frame, ticket: Option<&Ticket>) {
         if inner.queues.is_empty() || inner.disabled || inner.connecting > 0 || inner.carrier == Some(false) {
             inner.stats.dropped_down += 1;
             return;
@@ -80,7 +82,8 @@ impl Netback {
                 continue;
             }
             let drain_ns = if inner.taken.notify { DRAIN_NS } else { DRAIN_UNTOLD_NS };
-            queue.waiting.push_back((frame, now_ns + drain_ns));
+            let expires_ns = now_ns + drain_ns;
+            queue.waiting.push_back(Waiting { frame, expires_ns, _ticket: ticket.cloned() });
             queue.rx.awake = true;
         }
     }
@@ -88,22 +91,23 @@ impl Netback {
     /// Gives the guest of what waits what there are requests for (`xenvif_rx_action`).
     pub(super) fn give(&self, inner: &mut Inner, index: usize) {
         let now_ns = self.world.now_ns();
-        while let Some((frame, expires_ns)) = inner.queues[index].waiting.pop_front() {
-            let extras = inner.extras(&frame);
+        while let Some(waiting) = inner.queues[index].waiting.pop_front() {
+            let Waiting { frame, expires_ns, .. } = &waiting;
+            let extras = inner.extras(frame);
             let slots = frame.bytes.len().div_ceil(PAGE_SIZE).max(1) + extras.len();
             let queue = &mut inner.queues[index];
             if queue.has_requests(slots) {
                 queue.last_rx_ns = now_ns;
-                if self.fill(inner, index, &frame, &extras).is_err() {
+                if self.fill(inner, index, frame, &extras).is_err() {
                     inner.complaints.push("impossible number of requests to receive into".into());
                     inner.disabled = true;
                     return;
                 }
-            } else if now_ns >= expires_ns {
+            } else if now_ns >= *expires_ns {
                 inner.stats.dropped_no_requests += 1;
             } else {
-                self.world.alarm(expires_ns);
-                queue.waiting.push_front((frame, expires_ns));
+                self.world.alarm(*expires_ns);
+                queue.waiting.push_front(waiting);
                 return;
             }
         }

@@ -30,9 +30,14 @@ pub(super) struct Packet {
     due_ns: u64,
     /// It has gone out.
     delivered: bool,
+    /// Others have it as well, as long as it has not been copied or dropped.
+    ticket: Option<Ticket>,
     /// What the test says of it.
     status: i16,
 }
+
+/// What whoever has a packet on its way keeps: its pages stay mapped until nobody does.
+pub(crate) type Ticket = Rc<()>;
 
 struct Part {
     request: TxRequest,
@@ -248,7 +253,18 @@ impl Netback {
             due_ns = self.world.now_ns() + ns;
             self.world.alarm(due_ns);
         }
-        let packet = Packet { queue, nth, head, parts, csum, gso, due_ns, delivered: false, status: OKAY };
+        let packet = Packet {
+            queue,
+            nth,
+            head,
+            parts,
+            csum,
+            gso,
+            due_ns,
+            delivered: false,
+            ticket: None,
+            status: OKAY,
+        };
         inner.pending.push(packet);
     }
 
@@ -264,22 +280,29 @@ impl Netback {
         };
         while steps > 0 {
             let due = inner.pending.iter().filter(|packet| packet.due_ns <= now_ns).count();
-            if due == 0 {
-                break;
-            }
-            (any, steps) = (true, steps - 1);
+            let next = inner.pending[..due].iter().position(|packet| !packet.delivered);
+            steps -= 1;
             if let Order::Random(rng) = &mut inner.order {
                 // Packets do not overtake each other; that they have gone may be told in any order.
-                let which = rng.within(0..due);
-                match inner.pending.iter().position(|packet| !packet.delivered) {
-                    Some(first) if first <= which => self.deliver(inner, first),
-                    _ => self.answer(inner, which),
+                let which = if due > 0 { rng.within(0..due) } else { break };
+                any = true;
+                match next {
+                    Some(next) if next <= which => self.deliver(inner, next),
+                    _ if inner.pending[which].is_done() => self.answer(inner, which),
+                    _ => {}
                 }
             } else {
-                self.deliver(inner, 0);
-                self.answer(inner, 0);
+                let Some(next) = next else { break };
+                any = true;
+                self.deliver(inner, next);
                 inner.released = inner.released.saturating_sub(1);
             }
+        }
+        while !matches!(inner.order, Order::Random(_))
+            && let Some(done) = inner.pending.iter().position(Packet::is_done)
+        {
+            any = true;
+            self.answer(inner, done);
         }
         // A random number of steps may be none.
         any || matches!(inner.order, Order::Random(_)) && !inner.pending.is_empty()
@@ -347,7 +370,9 @@ impl Netback {
         }
         inner.stats.tx_packets += 1;
         inner.stats.tx_bytes += frame.bytes.len() as u64;
-        inner.sent.push(frame);
+        let ticket = inner.attached.then(Ticket::default);
+        inner.pending[index].ticket.clone_from(&ticket);
+        inner.sent.push((frame, ticket));
     }
 
     /// Lets go of a packet's pages and answers what of it has not been.
@@ -379,6 +404,11 @@ impl Inner {
 }
 
 impl Packet {
+    /// It has gone out, and nobody has it any more.
+    fn is_done(&self) -> bool {
+        self.delivered && self.ticket.as_ref().is_none_or(|ticket| Rc::strong_count(ticket) == 1)
+    }
+
     /// The pages of it that are mapped.
     pub(super) fn pages(&self) -> impl Iterator<Item = &Rc<MappedPage>> {
         self.parts.iter().map(|part| &part.page)
