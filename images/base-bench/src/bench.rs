@@ -2,6 +2,7 @@
 
 use crate::copies;
 use crate::job::{Job, Kind};
+use crate::lent;
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
@@ -41,7 +42,7 @@ async fn run<P: Platform, C: Read + Write>(
     terminal: &mut Terminal<C>,
     cmdline: &str,
 ) -> Result<Result<(), String>, Gone> {
-    let (mut jobs, mut peer) = (Vec::new(), DomId::DOM0);
+    let (mut jobs, mut peer, mut lent) = (Vec::new(), DomId::DOM0, false);
     for (name, value) in words(cmdline) {
         let understood = match name {
             "bench" => value.split(';').try_for_each(|job| Job::parse(job).map(|job| jobs.push(job))),
@@ -49,6 +50,7 @@ async fn run<P: Platform, C: Read + Write>(
             "check" if value == "copies" => {
                 return Ok(copies::check());
             }
+            "lent" => (value == "1").then(|| lent = true),
             _ => None,
         };
         if understood.is_none() {
@@ -60,6 +62,12 @@ async fn run<P: Platform, C: Read + Write>(
         Ok(None) => return Ok(Err("this domain has no Xenstore".into())),
         Err(error) => return Ok(Err(format!("{error}"))),
     };
+    if lent {
+        match lent::check(xen, &store, peer).await {
+            Ok(pages) => terminal.print(&|out| writeln!(out, "base lent {pages} pages")).await?,
+            Err(reason) => return Ok(Err(reason)),
+        }
+    }
     let channel = match prepare(xen, &store, peer, &jobs).await {
         Ok(channel) => channel,
         Err(reason) => return Ok(Err(reason)),

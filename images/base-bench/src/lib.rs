@@ -7,6 +7,9 @@
 //! answer each event with one.
 //!
 //! `check=copies` looks instead whether the routines that move bytes on this machine move them rightly.
+//!
+//! With `lent=1` it first maps, reads, writes and has Xen copy the pages whose grants are named in `data/lent`, which
+//! somebody in domain 0 lends to it and checks afterwards.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
@@ -15,6 +18,7 @@ extern crate alloc;
 mod bench;
 mod copies;
 mod job;
+mod lent;
 
 pub use bench::app;
 pub use job::{Job, Kind};

@@ -12,6 +12,7 @@
 //! | `offloads INTERFACE on` or `off` | in either, has Linux leave sums and segmentation to the interface, or not |
 //! | `capture INTERFACE` | in domain 0, writes all frames of the interface to standard output, as a pcap file |
 //! | `echo DOMID PORT` | in domain 0, answers each event of that port with one |
+//! | `lend DOMID PAGES` | in domain 0, lends pages, says which, and checks what the domain has done with them |
 //! | `cpu` | in domain 0, says how many nanoseconds each domain has had the CPU |
 //!
 //! `kill(7000100 + 2 n, 0)` before job n and one number more after it are marks for the counting plugin
@@ -24,6 +25,7 @@ mod capture;
 mod disk;
 mod dom0;
 mod guest;
+mod lend;
 mod load;
 mod serve;
 mod socket;
@@ -64,6 +66,7 @@ extern "C" fn main(stack: *const usize) -> ! {
         [_, "offloads", interface, on @ ("on" | "off")] => capture::offloads(interface, on == "on"),
         [_, "capture", interface, ""] => capture::run(interface),
         [_, "echo", domain, port] => dom0::echo(number(domain), number(port)),
+        [_, "lend", domain, pages] => lend::lend(number(domain) as u16, number(pages) as usize),
         [_, "cpu", "", ""] => dom0::cpu(),
         _ => fail(format_args!("what is to be done?")),
     };

@@ -1,9 +1,10 @@
 //! The system calls that it takes, made safe. Numbers and structures: Linux include/uapi/asm-generic/unistd.h,
-//! include/uapi/linux/aio_abi.h, include/uapi/xen/evtchn.h, include/uapi/xen/privcmd.h.
+//! include/uapi/linux/aio_abi.h, include/uapi/xen/evtchn.h, include/uapi/xen/gntalloc.h, include/uapi/xen/privcmd.h.
 
 use core::arch::asm;
 use core::ffi::CStr;
 use core::fmt;
+use core::ptr;
 use core::sync::atomic::AtomicU64;
 
 mod nr {
@@ -33,6 +34,7 @@ const O_RDWR: usize = 0o2;
 pub(crate) const O_DIRECT: usize = 0o200_000;
 const SEEK_END: usize = 2;
 const PROT_READ_WRITE: usize = 3;
+const MAP_SHARED: usize = 1;
 const MAP_PRIVATE_ANONYMOUS: usize = 0x22;
 const MAP_SHARED_ANONYMOUS: usize = 0x21;
 const CLOCK_REALTIME: usize = 0;
@@ -159,6 +161,13 @@ pub(crate) fn shared() -> Result<&'static [AtomicU64; 8], Failed> {
     Ok(unsafe { &*core::ptr::with_exposed_provenance(at) })
 }
 
+/// Does nothing for so long, which is less than a second.
+pub(crate) fn sleep_ns(ns: u64) -> Result<(), Failed> {
+    let time = [0, ns];
+    // SAFETY: reads a `struct timespec` from `time`.
+    unsafe { call("nanosleep", nr::NANOSLEEP, [time.as_ptr() as usize, 0, 0, 0, 0, 0]) }.map(drop)
+}
+
 /// Memory that only Linux ever looks into.
 #[derive(Clone, Copy)]
 pub(crate) struct Buffers {
@@ -225,6 +234,14 @@ impl File {
         let arguments = [self.0, C::REQUEST, &raw mut *argument as usize, 0, 0, 0];
         // SAFETY: promised by whoever made `C` a `Control`.
         unsafe { call("ioctl", nr::IOCTL, arguments) }
+    }
+
+    /// So many bytes of the device's memory, from this place of it on.
+    pub(crate) fn share(&self, offset: u64, size: usize) -> Result<Shared, Failed> {
+        let arguments = [0, size, PROT_READ_WRITE, MAP_SHARED, self.0, offset as usize];
+        // SAFETY: new memory, where there was none.
+        let at = unsafe { call("mmap", nr::MMAP, arguments) }?;
+        Ok(Shared { at, size })
     }
 
     /// Reads into the first piece of `buffers`, or writes from there; gives how much.
@@ -300,6 +317,60 @@ pub(crate) struct Notify {
 // SAFETY: IOCTL_EVTCHN_NOTIFY; there are no addresses.
 unsafe impl Control for Notify {
     const REQUEST: usize = request::<Self>(b'E', 4);
+}
+
+/// Grants to be made at once, at most.
+pub(crate) const GRANTS_MAX: usize = 8;
+
+/// `struct ioctl_gntalloc_alloc_gref`: pages for another domain.
+#[repr(C)]
+#[derive(Default)]
+pub(crate) struct AllocGrants {
+    pub(crate) domain: u16,
+    /// 1 if it may write.
+    pub(crate) writable: u16,
+    count: u32,
+    /// Where [`File::share`] finds them.
+    pub(crate) offset: u64,
+    pub(crate) grefs: [u32; GRANTS_MAX],
+}
+
+impl AllocGrants {
+    /// So many pages.
+    pub(crate) fn new(domain: u16, writable: bool, count: usize) -> Self {
+        assert!(count <= GRANTS_MAX, "no more than {GRANTS_MAX} at once");
+        Self { domain, writable: u16::from(writable), count: count as u32, ..Self::default() }
+    }
+}
+
+// SAFETY: IOCTL_GNTALLOC_ALLOC_GREF, whose structure has room for one grant by name, and for as many as it says in
+// truth; there are no addresses.
+unsafe impl Control for AllocGrants {
+    const REQUEST: usize = 24 << 16 | (b'G' as usize) << 8 | 5;
+}
+
+/// Memory that another domain may look into, and write to.
+#[derive(Clone, Copy)]
+pub(crate) struct Shared {
+    at: usize,
+    size: usize,
+}
+
+impl Shared {
+    fn word(self, n: usize) -> *mut u32 {
+        assert!((n + 1) * 4 <= self.size, "there is no word {n}");
+        ptr::with_exposed_provenance_mut(self.at + 4 * n)
+    }
+
+    pub(crate) fn load(self, n: usize) -> u32 {
+        // SAFETY: within memory that is never unmapped, and of which nothing is a reference.
+        unsafe { self.word(n).read_volatile() }
+    }
+
+    pub(crate) fn store(self, n: usize, value: u32) {
+        // SAFETY: as above.
+        unsafe { self.word(n).write_volatile(value) }
+    }
 }
 
 /// `struct xen_domctl_getdomaininfo` (xen/include/public/domctl.h), as far as it is of interest.

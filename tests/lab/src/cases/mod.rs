@@ -15,6 +15,7 @@ mod ends;
 mod greets;
 mod hardship;
 mod idle;
+mod lent;
 mod memory;
 mod orders;
 mod store;
@@ -60,6 +61,7 @@ pub fn all() -> Vec<Case> {
     store::add(&mut cases);
     orders::add(&mut cases);
     block::add(&mut cases);
+    lent::add(&mut cases);
     idle::add(&mut cases);
     bare::add(&mut cases);
     cases

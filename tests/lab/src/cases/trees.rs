@@ -183,7 +183,7 @@ fn boot(ctx: &Context<'_>, name: &str, trees: &[&[u8]]) -> Result<(Dom0less, Fol
     Ok((ctx.dom0less(&config, &domus)?, folder))
 }
 
-fn write(path: &Path, bytes: &[u8]) -> Result<PathBuf> {
+pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<PathBuf> {
     fs::write(path, bytes).with_context(|| format!("writing {}", path.display()))?;
     Ok(path.to_owned())
 }
@@ -193,7 +193,7 @@ const TREE_AT: u64 = 0x1000;
 const IMAGE_AT: u64 = 0x1_0000;
 
 /// An image that enters `image` with `tree` in x0.
-fn wrapped(image: &[u8], tree: &[u8]) -> Result<Vec<u8>> {
+pub(super) fn wrapped(image: &[u8], tree: &[u8]) -> Result<Vec<u8>> {
     const HEADER: u64 = 64;
     ensure!(TREE_AT + tree.len() as u64 <= IMAGE_AT, "the tree is too long for the wrapper");
     let mut bytes = image.get(..HEADER as usize).context("the image has no header")?.to_vec();
@@ -221,7 +221,7 @@ fn changed(blob: &[u8], change: impl FnOnce(&mut DeviceTree) -> Result<()>) -> R
 }
 
 /// `blob` with another value for a property of the node whose name starts with `node`.
-fn with(blob: &[u8], node: &str, name: &str, value: impl ToPropertyValue) -> Result<Vec<u8>> {
+pub(super) fn with(blob: &[u8], node: &str, name: &str, value: impl ToPropertyValue) -> Result<Vec<u8>> {
     changed(blob, |tree| {
         let node = child(tree, node).and_then(|node| tree.root.child_mut(&node));
         let node = node.with_context(|| format!("{TREE} has no such node to change {name} of"))?;
