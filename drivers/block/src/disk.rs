@@ -164,7 +164,7 @@ impl<P: Platform> Disk<P> {
 }
 
 impl<P: Platform> Inner<P> {
-    /// Puts a request in line.
+    /// Puts a request in line that was [checked](Disk::check) just now.
     pub(crate) fn ask(
         &self,
         task: Task,
@@ -174,13 +174,14 @@ impl<P: Platform> Inner<P> {
     ) -> Rc<Request<P>> {
         let range = 0..sectors.end - sectors.start;
         let request = Request::new(task, sectors, buffer, impatient, &self.spare);
-        {
+        let is_first = {
             let mut line = self.line.borrow_mut();
             let order = line.order;
             line.order += 1;
             line.waiting.push_back(Piece { request: request.clone(), range, order });
-        }
-        self.pump();
+            line.waiting.len() == 1
+        };
+        self.pump(is_first);
         request
     }
 
@@ -205,8 +206,8 @@ impl<P: Platform> Inner<P> {
         Ok(())
     }
 
-    /// Sends what can be sent.
-    fn pump(&self) {
+    /// Sends what can be sent, the first of which may have been checked.
+    fn pump(&self, mut is_checked: bool) {
         let mut line = self.line.borrow_mut();
         let Line { connection: Some(connection), waiting, .. } = &mut *line else { return };
         // While paused, what is under way comes to its end and nothing follows.
@@ -214,7 +215,10 @@ impl<P: Platform> Inner<P> {
             return;
         }
         while let Some(piece) = waiting.front_mut() {
-            let fits = self.fits(piece.request.task, &piece.request.sectors);
+            let fits = match core::mem::take(&mut is_checked) {
+                true => Ok(()),
+                false => self.fits(piece.request.task, &piece.request.sectors),
+            };
             let (sectors, error) = match fits.map_or_else(Issued::Failed, |()| connection.issue(piece)) {
                 Issued::Sent(sectors) => {
                     piece.range.start += sectors;
@@ -241,7 +245,7 @@ impl<P: Platform> Inner<P> {
             self.is_broken.set(true);
             self.broken.fire();
         } else {
-            self.pump();
+            self.pump(false);
         }
     }
 
@@ -311,7 +315,7 @@ impl<P: Platform> Inner<P> {
         self.totals.set(totals);
         self.geometry.set(Some(geometry));
         self.set_link(Link::Ready);
-        self.pump();
+        self.pump(false);
         // What came before anybody listened.
         self.service();
     }
