@@ -1,6 +1,6 @@
 //! Many domains at once, each of which writes and verifies a disk.
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 
 use super::{Figures, Meter};
 use crate::checker::{Checker, number_after};
@@ -22,18 +22,26 @@ pub(crate) fn run(checker: &Checker<'_>, meter: &Meter<'_>) -> Result<Figures> {
             let (name, seed) = (format!("guest-{n}"), n * 1000);
             let disk = checker.make(&format!("disk-{n}"), BYTES >> 20)?;
             let args = format!("seed={seed} rounds=0 depth=2 chunk=65536");
-            let domu = XlDomU { memory_mib: 8, ..checker.domu(&name, &args, &[&disk]) };
+            // Or those that are there leave xl little time to make the next.
+            let domu = XlDomU { memory_mib: 8, paused: true, ..checker.domu(&name, &args, &[&disk]) };
             guests.push((dom0.create_alone(&domu)?, name, disk, seed));
             created += 1;
             (meter.tell)(created);
         }
+        // Where all are busy, anything dom0 does takes its time.
+        let all = |command: &str| -> Result<()> {
+            for (_, name, ..) in &guests {
+                let output = dom0.run(&format!("{command} {name}"), checker.left())?;
+                ensure!(output.code == 0, "{command} {name}: {}", output.text());
+            }
+            Ok(())
+        };
+        all("xl unpause")?;
         // With all the others there, each has verified what it wrote.
         for (_, name, ..) in &guests {
             dom0.console_of(name, ": read ", checker.left())?;
         }
-        for (_, name, ..) in &guests {
-            dom0.sh(&format!("xl shutdown {name}"))?;
-        }
+        all("xl shutdown")?;
         for (domain, name, disk, seed) in guests {
             match dom0.ended(domain, checker.left()) {
                 Some(End::PowerOff) => {}
