@@ -15,6 +15,8 @@ use core::time::Duration;
 extern crate alloc;
 use alloc::rc::Rc;
 
+pub mod vchan;
+
 /// How long the store may take to answer before the log says that we wait for it.
 const PATIENCE: Duration = Duration::from_millis(500);
 

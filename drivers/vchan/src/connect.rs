@@ -11,13 +11,16 @@ use crate::ring::Ring;
 use crate::stream::Vchan;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
+use core::future::{Future, poll_fn};
+use core::pin::pin;
 use xen_hyp::{
     Access, Channel, DomId, GrantError, GrantRef, Granted, PAGE_SIZE, Pages, Platform, SharedBits, SharedMem,
     Xen, XenError,
 };
 
 /// A server that waits for its client.
-pub struct Listener<P: Platform> {
+pub struct Listener<'a, P: Platform, M> {
+    meeting: &'a M,
     xen: Rc<Xen<P>>,
     control: Granted<P>,
     rings: [Option<Granted<P>>; 2],
@@ -26,15 +29,23 @@ pub struct Listener<P: Platform> {
 }
 
 /// Lays out a vchan for the client that `meeting` names, and tells it where.
-pub async fn listen<P: Platform>(
+pub async fn listen<'a, P: Platform, M: Meeting<P>>(
     xen: &Rc<Xen<P>>,
-    meeting: &impl Meeting<P>,
+    meeting: &'a M,
     orders: Orders,
-) -> Result<Listener<P>, Error> {
+) -> Result<Listener<'a, P, M>, Error> {
     if !orders.are_possible() {
         return Err(Error::Orders(orders));
     }
     let peer = meeting.peer();
+    let channel = meeting.listen(xen).map_err(|error| Error::of_event(error, peer))?;
+    // First, lest others take what it has to be lent by. As long as it is empty, there is nobody behind it.
+    let control = Pages::new(1).ok_or(Error::NoMemory)?;
+    let control = match meeting.gref() {
+        Some(gref) => control.grant_at(xen, peer, Access::Write, gref),
+        None => control.grant(xen, peer, Access::Write),
+    };
+    let control = control.map_err(|refused| refused.error)?;
     let ring = |order: u16| match pages(order) {
         0 => Ok(None),
         count => lend(xen, peer, count).map(Some),
@@ -44,24 +55,17 @@ pub async fn listen<P: Platform>(
     for ring in rings.iter().flatten() {
         ring.each_ref(0..ring.count(), |gref| grants.extend(gref.0.to_le_bytes()));
     }
-    // All is in its place before the client can see it.
-    let mut page = Pages::new(1).ok_or(Error::NoMemory)?;
-    page[GRANTS..GRANTS + grants.len()].copy_from_slice(&grants);
-    page[ORDERS..ORDERS + 4].copy_from_slice(&orders.word().to_le_bytes());
+    control.copy_out(GRANTS, &grants);
+    control.store(ORDERS, orders.word());
     let flags = live::AWAITED << Role::Client.live_shift()
         | live::OPEN << Role::Server.live_shift()
         | NOTIFY_WRITE << Role::Server.wish_shift();
-    page[FLAGS..FLAGS + 4].copy_from_slice(&flags.to_le_bytes());
-    let channel = meeting.listen(xen).map_err(|error| Error::of_event(error, peer))?;
-    let control = match meeting.gref() {
-        Some(gref) => page.grant_at(xen, peer, Access::Write, gref),
-        None => page.grant(xen, peer, Access::Write),
-    };
-    let control = control.map_err(|refused| refused.error)?;
+    // All else is in its place before the client can see this.
+    control.store(FLAGS, flags);
     meeting.offer(Offer { gref: control.gref(), port: channel.port() }).await?;
     // One that was here first and found nothing waits for this.
     channel.notify();
-    Ok(Listener { xen: xen.clone(), control, rings, orders, channel })
+    Ok(Listener { meeting, xen: xen.clone(), control, rings, orders, channel })
 }
 
 fn lend<P: Platform>(xen: &Rc<Xen<P>>, peer: DomId, count: usize) -> Result<Granted<P>, Error> {
@@ -69,13 +73,22 @@ fn lend<P: Platform>(xen: &Rc<Xen<P>>, peer: DomId, count: usize) -> Result<Gran
     pages.grant(xen, peer, Access::Write).map_err(|refused| refused.error.into())
 }
 
-impl<P: Platform> Listener<P> {
+impl<P: Platform, M: Meeting<P>> Listener<'_, P, M> {
     /// Waits for the client.
     pub async fn accept(self) -> Vchan<P> {
         let shift = Role::Client.live_shift();
-        let came = || (self.control.load(FLAGS) >> shift & 0xff != live::AWAITED).then_some(());
-        self.channel.until(came).await;
-        let Self { xen, control, rings: [left, right], orders, channel } = self;
+        {
+            let came = || (self.control.load(FLAGS) >> shift & 0xff != live::AWAITED).then_some(());
+            let mut came = pin!(self.channel.until(came));
+            let mut attend = pin!(self.meeting.attend());
+            poll_fn(|cx| {
+                // It never ends.
+                let _ = attend.as_mut().poll(cx);
+                came.as_mut().poll(cx)
+            })
+            .await;
+        }
+        let Self { xen, control, rings: [left, right], orders, channel, .. } = self;
         let into = Ring::new(left.map(Memory::Lent), orders.left, LEFT, 0, 0);
         let out = Ring::new(right.map(Memory::Lent), orders.right, RIGHT, 0, 0);
         let control = Control { memory: Memory::Lent(control), role: Role::Server };

@@ -85,9 +85,8 @@ impl<P: Platform> Vchan<P> {
     /// Watches over the other end's existence for as long as this is awaited: looks at it whenever `meeting` says that
     /// something has happened. Ends with the vchan, as [`ended`](Self::ended) does.
     ///
-    /// Xenstore tells a client that its server's domain is gone. A server hears of its client's only where the toolstack
-    /// lets it hear of domains that are (`@releaseDomain`), and nobody hears of anything where there is no Xenstore:
-    /// there a task with a clock has to [`probe`](Self::probe) now and then.
+    /// Xenstore tells a client that its server's domain is gone, and a server the same of a client of this implementation.
+    /// Where there is no Xenstore nobody tells: there a task with a clock has to [`probe`](Self::probe) now and then.
     pub async fn guard(&self, meeting: &impl Meeting<P>) -> Error {
         let mut ended = pin!(self.ended());
         let mut stirs = pin!(meeting.stirs(|| self.probe()));

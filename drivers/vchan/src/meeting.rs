@@ -4,10 +4,8 @@ use crate::error::Error;
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
-use core::cell::RefCell;
-use core::future::{Future, pending, poll_fn};
-use core::pin::pin;
-use core::task::{Context, Poll};
+use core::cell::{Cell, RefCell};
+use core::future::{Future, pending};
 use fata_xenstore::{Access, Errno, Error as StoreError, Perms, Watch, Xenstore};
 use xen_hyp::{Channel, DomId, GrantRef, Platform, Port, Xen, XenError};
 
@@ -48,6 +46,9 @@ pub trait Meeting<P: Platform> {
     /// Lets the client know.
     fn offer(&self, offer: Offer) -> impl Future<Output = Result<(), Error>>;
 
+    /// Sees to it that the client can take the offer, however late it comes; never ends.
+    fn attend(&self) -> impl Future<Output = ()>;
+
     /// Takes the offer back, when the vchan has ended.
     fn withdraw(&self) -> impl Future<Output = Result<(), Error>>;
 
@@ -60,19 +61,31 @@ pub trait Meeting<P: Platform> {
 }
 
 /// A path in Xenstore under which the server writes `ring-ref` and `event-channel`, as libxenvchan does.
+///
+/// The client also writes a node, `data/vchan-seeks/SERVER` below its own, which no other implementation knows. The server
+/// watches it, for two reasons. Xenstore takes no notice of permissions for a domain that did not exist when they were
+/// given (XSA-322), so a client that was made after them has to ask for them anew. And it goes with its domain, which the
+/// server has no other way to hear of.
 pub struct StorePath<P: Platform> {
     store: Xenstore<P>,
     xen: Rc<Xen<P>>,
     peer: DomId,
     path: String,
+    serves: Cell<bool>,
     /// Kept, so that no change is missed between two looks.
     watch: RefCell<Option<Watch>>,
 }
 
+/// Which the server writes first. A node with what is below it goes without a word to those who may not read it, and
+/// this is one that they may.
+const RING_REF: &str = "ring-ref";
+const EVENT_CHANNEL: &str = "event-channel";
+
 impl<P: Platform> StorePath<P> {
     /// This path; relative ones are below our own domain's, as in `data/vchan`. Both ends have to name the same node.
     pub fn new(xen: &Rc<Xen<P>>, store: &Xenstore<P>, peer: DomId, path: impl Into<String>) -> Self {
-        Self { store: store.clone(), xen: xen.clone(), peer, path: path.into(), watch: RefCell::default() }
+        let (serves, watch) = (Cell::new(false), RefCell::default());
+        Self { store: store.clone(), xen: xen.clone(), peer, path: path.into(), serves, watch }
     }
 
     /// For the server of a named service, Qubes' `data/vchan/DOM/PORT`.
@@ -96,17 +109,48 @@ impl<P: Platform> StorePath<P> {
         &self.path
     }
 
+    fn node(&self, name: &str) -> String {
+        format!("{}/{name}", self.path)
+    }
+
     async fn look(&self) -> Result<Option<Offer>, Error> {
         let number = async |name: &str| {
-            let number = self.store.try_read_number::<u32>(&format!("{}/{name}", self.path)).await;
+            let number = self.store.try_read_number::<u32>(&self.node(name)).await;
             match number {
                 // Until the server says that we may read it, and if it is no number, there is none.
                 Err(StoreError::Store(Errno::EACCES) | StoreError::BadValue) => Ok(None),
                 other => other,
             }
         };
-        let (gref, port) = (number("ring-ref").await?, number("event-channel").await?);
+        let (gref, port) = (number(RING_REF).await?, number(EVENT_CHANNEL).await?);
         Ok(gref.zip(port).map(|(gref, port)| Offer { gref: GrantRef(gref), port: Port(port) }))
+    }
+
+    /// Permissions for us and the other end.
+    fn perms(&self) -> Result<Perms, Error> {
+        Ok(Perms::shared(self.xen.domid().map_err(Error::Xen)?, self.peer, Access::Read))
+    }
+
+    /// The node by which the client makes itself known.
+    fn seeks(&self) -> Result<String, XenError> {
+        Ok(format!("/local/domain/{}/data/vchan-seeks/{}", self.peer.0, self.xen.domid()?.0))
+    }
+
+    /// Makes ourselves known.
+    async fn knock(&self) -> Result<(), Error> {
+        let perms = self.perms()?;
+        let node = format!("data/vchan-seeks/{}", self.peer.0);
+        let written = self.store.transaction(async |store| {
+            store.write(&node, self.path.as_bytes()).await?;
+            store.set_perms(&node, &perms).await
+        });
+        written.await.map_err(Error::Store)
+    }
+
+    /// What tells a server of its client, and a client of its server.
+    fn watch_peer(&self) -> Option<Watch> {
+        let node = if self.serves.get() { self.seeks().ok()? } else { self.node(RING_REF) };
+        self.store.watch(&node).ok()
     }
 }
 
@@ -116,17 +160,33 @@ impl<P: Platform> Meeting<P> for StorePath<P> {
     }
 
     async fn offer(&self, offer: Offer) -> Result<(), Error> {
-        let perms = Perms::shared(self.xen.domid().map_err(Error::Xen)?, self.peer, Access::Read);
-        let nodes = [("ring-ref", offer.gref.0), ("event-channel", offer.port.0)];
+        self.serves.set(true);
+        let perms = self.perms()?;
+        let nodes = [(RING_REF, offer.gref.0), (EVENT_CHANNEL, offer.port.0)];
         let written = self.store.transaction(async |store| {
             for (name, value) in nodes {
-                let path = format!("{}/{name}", self.path);
+                let path = self.node(name);
                 store.write(&path, value.to_string()).await?;
                 store.set_perms(&path, &perms).await?;
             }
             Ok(())
         });
         written.await.map_err(Error::Store)
+    }
+
+    async fn attend(&self) {
+        let (Some(mut watch), Ok(perms)) = (self.watch_peer(), self.perms()) else { return pending().await };
+        // A new watch fires.
+        while watch.changed().await.is_ok() {
+            let given = self.store.transaction(async |store| {
+                // In this order, for one that looks as soon as it may read the first.
+                store.set_perms(&self.node(EVENT_CHANNEL), &perms).await?;
+                store.set_perms(&self.node(RING_REF), &perms).await
+            });
+            // If they are gone, there is nothing to be seen.
+            let _ = given.await;
+        }
+        pending().await
     }
 
     async fn withdraw(&self) -> Result<(), Error> {
@@ -137,35 +197,21 @@ impl<P: Platform> Meeting<P> for StorePath<P> {
     }
 
     async fn stirs(&self, mut look: impl FnMut() -> bool) {
-        // A client sees the server's node go with its domain; a server needs to be told of domains.
-        let (here, there) = (self.store.watch(&self.path), self.store.watch("@releaseDomain"));
-        let (Ok(mut here), Ok(mut there)) = (here, there) else { return pending().await };
-        loop {
-            let mut changed = pin!(here.changed());
-            let mut released = pin!(there.changed());
-            let mut deaf = [false; 2];
-            let stir = poll_fn(|cx| {
-                // One that the server refuses tells nothing, and the other may yet.
-                let mut hear =
-                    |n: usize, poll: &mut dyn FnMut(&mut Context<'_>) -> Poll<Result<(), StoreError>>| {
-                        let heard = if deaf[n] { Poll::Pending } else { poll(cx) };
-                        deaf[n] |= matches!(heard, Poll::Ready(Err(_)));
-                        matches!(heard, Poll::Ready(Ok(())))
-                    };
-                let first = hear(0, &mut |cx| changed.as_mut().poll(cx));
-                let other = hear(1, &mut |cx| released.as_mut().poll(cx));
-                if first || other { Poll::Ready(()) } else { Poll::Pending }
-            });
-            stir.await;
+        let Some(mut watch) = self.watch_peer() else { return pending().await };
+        while watch.changed().await.is_ok() {
             if !look() {
                 return;
             }
         }
+        pending().await
     }
 
     async fn seek(&self, stale: Option<Offer>) -> Result<Offer, Error> {
+        self.serves.set(false);
         let known = self.watch.take();
-        let mut watch = known.map_or_else(|| self.store.watch(&self.path), Ok)?;
+        let mut watch = known.map_or_else(|| self.store.watch(&self.node(RING_REF)), Ok)?;
+        // One that may not write there is known to servers that do not need it.
+        let _ = self.knock().await;
         // A server that was started again may well have the numbers of the one before.
         let mut stale = stale;
         let offer = loop {
@@ -215,6 +261,10 @@ impl<P: Platform> Meeting<P> for Fixed {
 
     async fn offer(&self, _: Offer) -> Result<(), Error> {
         Ok(())
+    }
+
+    async fn attend(&self) {
+        pending().await
     }
 
     async fn withdraw(&self) -> Result<(), Error> {

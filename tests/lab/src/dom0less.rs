@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::console::{Console, Gate, Line, Pace, Transcript, contains};
-use crate::dtb::{DomUNode, Enhanced, Module};
+use crate::dtb::{DomUNode, Enhanced, Module, StaticEvent};
 use crate::gdb::Stub;
 use crate::guest::{End, Ends, Guest};
 use crate::lab::Lab;
@@ -49,6 +49,8 @@ pub struct DomU {
     pub vpl011: bool,
     /// What Xen offers it.
     pub enhanced: Enhanced,
+    /// Its ends of static event channels.
+    pub events: Vec<StaticEvent>,
 }
 
 impl DomU {
@@ -63,6 +65,7 @@ impl DomU {
             bootargs: String::new(),
             vpl011: true,
             enhanced: Enhanced::NoXenstore,
+            events: Vec::new(),
         }
     }
 }
@@ -75,6 +78,7 @@ impl DomU {
             vcpus: self.vcpus,
             vpl011: self.vpl011,
             enhanced: self.enhanced,
+            events: self.events.clone(),
             bootargs: self.bootargs.clone(),
             kernel: modules.place(&self.kernel)?,
             ramdisk: self.ramdisk.as_ref().map(|file| modules.place(file)).transpose()?,

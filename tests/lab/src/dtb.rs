@@ -1,5 +1,7 @@
 //! The host's device tree: QEMU's own, with what Xen wants to find in it.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, Result};
 use dtoolkit::fdt::Fdt;
 use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
@@ -18,6 +20,9 @@ const UNUSED: [&str; 8] = [
 ];
 /// The board has 32 virtio transports and fills them from the last one down; these many stay.
 const VIRTIO_TRANSPORTS: usize = 6;
+
+/// The handles of static event channels' ends: higher than those of QEMU's tree.
+const EVENT_PHANDLES: u32 = 0x10_0000;
 
 /// A file that QEMU's loader puts into memory before Xen starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +57,16 @@ impl Enhanced {
     }
 }
 
+/// A port of a domain that Xen connects to another's before they start (`xen,evtchn-v1`,
+/// docs/misc/arm/device-tree/booting.txt).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StaticEvent {
+    /// The domain's own.
+    pub port: u32,
+    /// The number of the channel, which exactly one port of another domain has too.
+    pub channel: u32,
+}
+
 /// A domain that Xen starts without a dom0's help.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DomUNode {
@@ -63,6 +78,8 @@ pub(crate) struct DomUNode {
     pub vpl011: bool,
     /// What Xen offers it.
     pub enhanced: Enhanced,
+    /// Ports that are connected to others' before it starts.
+    pub events: Vec<StaticEvent>,
     /// Its command line.
     pub bootargs: String,
     /// The kernel.
@@ -72,7 +89,7 @@ pub(crate) struct DomUNode {
 }
 
 /// The host's device tree under construction.
-pub(crate) struct HostTree(DeviceTree);
+pub(crate) struct HostTree(DeviceTree, BTreeSet<u32>);
 
 impl HostTree {
     /// Reads what `qemu -M …,dumpdtb=FILE` wrote and removes what only costs boot time.
@@ -93,7 +110,7 @@ impl HostTree {
         for name in &transports[..unused] {
             tree.root.remove_child(name);
         }
-        let mut host = Self(tree);
+        let mut host = Self(tree, BTreeSet::new());
         let chosen = host.chosen()?;
         set(chosen, "#address-cells", 2u32)?;
         set(chosen, "#size-cells", 2u32)?;
@@ -115,7 +132,7 @@ impl HostTree {
 
     /// A domain for Xen to start; the first one added becomes domain 1.
     pub(crate) fn domu(&mut self, domu: &DomUNode) -> Result<()> {
-        let chosen = self.chosen()?;
+        let chosen = self.0.root.child_mut("chosen").context("QEMU's device tree has no /chosen")?;
         let number = chosen.children().filter(|n| n.name().starts_with("domU")).count() + 1;
         let node = chosen.add_child_mut(new_node(format!("domU{number}"))?);
         set(node, "compatible", "xen,domain")?;
@@ -128,6 +145,17 @@ impl HostTree {
         }
         if let Some(value) = domu.enhanced.value() {
             set(node, "xen,enhanced", value)?;
+        }
+        for StaticEvent { port, channel } in &domu.events {
+            // Each end is a node that the other names. The first one met with gets the odd handle.
+            let (here, there) = match self.1.insert(*channel) {
+                true => (2 * channel + 1, 2 * channel + 2),
+                false => (2 * channel + 2, 2 * channel + 1),
+            };
+            let event = node.add_child_mut(new_node(format!("evtchn@{here}"))?);
+            set(event, "compatible", "xen,evtchn-v1")?;
+            set(event, "phandle", EVENT_PHANDLES + here)?;
+            set(event, "xen,evtchn", [port.to_be_bytes(), (EVENT_PHANDLES + there).to_be_bytes()].concat())?;
         }
         add_module(node, "multiboot,kernel", domu.kernel, Some(&domu.bootargs))?;
         if let Some(ramdisk) = domu.ramdisk {
@@ -218,6 +246,7 @@ mod tests {
             vcpus: 1,
             vpl011,
             enhanced,
+            events: vec![StaticEvent { port: 10, channel: 0 }],
             bootargs: bootargs.to_owned(),
             kernel: module(0x5000_0000),
             ramdisk: None,
@@ -242,6 +271,12 @@ mod tests {
         let two = tree.find_node("/chosen/domU2").unwrap();
         assert!(two.property("xen,enhanced").is_none() && two.property("vpl011").is_none());
         assert_eq!(bytes(&tree, "/chosen/domU2/module@50000000", "bootargs"), b"two\0");
+        // Each end names the other.
+        let [one, two] = ["/chosen/domU1/evtchn@1", "/chosen/domU2/evtchn@2"];
+        let link = |path: &str| bytes(&tree, path, "xen,evtchn");
+        assert_eq!(link(one)[..4], 10u32.to_be_bytes());
+        assert_eq!(link(one)[4..], bytes(&tree, two, "phandle"));
+        assert_eq!(link(two)[4..], bytes(&tree, one, "phandle"));
     }
 
     #[test]

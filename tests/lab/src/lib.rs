@@ -60,7 +60,7 @@ pub use decode::Decoder;
 pub use disk::{Contents, Disk, DiskWish, Vbd};
 pub use doctor::{Finding, State};
 pub use dom0less::{Dom0less, DomU};
-pub use dtb::Enhanced;
+pub use dtb::{Enhanced, StaticEvent};
 pub use flatten::Section;
 pub use footprint::Footprint;
 pub use guest::{End, Guest};

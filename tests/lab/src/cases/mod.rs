@@ -20,6 +20,7 @@ mod memory;
 mod orders;
 mod store;
 mod trees;
+mod vchan;
 
 use std::cell::Cell;
 use std::fmt;
@@ -62,6 +63,7 @@ pub fn all() -> Vec<Case> {
     orders::add(&mut cases);
     block::add(&mut cases);
     lent::add(&mut cases);
+    vchan::add(&mut cases);
     idle::add(&mut cases);
     bare::add(&mut cases);
     cases

@@ -2,7 +2,7 @@
 
 use super::connection::{PAYLOAD_MAX, Watch};
 use super::server::{DOM0, Server};
-use super::tree::{Access, Errno, Fired, Limits, Match, Node, Perm, READ, Result, Transaction, Who};
+use super::tree::{ANY, Access, Errno, Fired, Limits, Match, Node, Perm, READ, Result, Transaction, Who};
 use xen_hyp::DomId;
 
 const OK: &[u8] = b"OK\0";
@@ -258,7 +258,10 @@ impl Server {
             return Err("ENOSPC");
         }
         let perms: Option<Vec<Perm>> = entries.iter().map(|entry| Perm::parse(entry)).collect();
-        let perms = perms.ok_or("EINVAL")?;
+        let mut perms = perms.ok_or("EINVAL")?;
+        for perm in &mut perms {
+            perm.stale = perm.dom != ANY && self.world.find(DomId(perm.dom)).is_none();
+        }
         if self.world.find(DomId(perms[0].dom)).is_none() {
             return Err("ENOENT");
         }

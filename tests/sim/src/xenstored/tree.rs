@@ -7,7 +7,7 @@ pub(super) type Errno = &'static str;
 pub(super) type Result<T> = core::result::Result<T, Errno>;
 
 /// `DOMID_ANY`.
-const ANY: u16 = 0x7ff5;
+pub(super) const ANY: u16 = 0x7ff5;
 
 pub(super) const READ: u8 = 1;
 pub(super) const WRITE: u8 = 2;
@@ -18,6 +18,8 @@ pub(super) const OWNER: u8 = 4;
 pub(super) struct Perm {
     pub(super) dom: u16,
     pub(super) bits: u8,
+    /// It was given before there was such a domain, and so means none that came later (`chk_domain_generation`).
+    pub(super) stale: bool,
 }
 
 impl Perm {
@@ -29,7 +31,7 @@ impl Perm {
             'b' => READ | WRITE,
             _ => return None,
         };
-        Some(Self { dom: text[1..].parse().ok()?, bits })
+        Some(Self { dom: text[1..].parse().ok()?, bits, stale: false })
     }
 
     pub(super) fn text(self) -> String {
@@ -47,7 +49,7 @@ pub(super) struct Who {
 impl Who {
     /// `perm_for_conn`.
     pub(super) fn may(self, perms: &[Perm]) -> u8 {
-        let matches = |perm: &Perm| perm.dom == self.dom || perm.dom == ANY;
+        let matches = |perm: &Perm| (perm.dom == self.dom || perm.dom == ANY) && !perm.stale;
         if self.privileged || matches(&perms[0]) {
             return READ | WRITE | OWNER;
         }
@@ -156,7 +158,7 @@ fn child(path: &str, name: &str) -> String {
 
 impl Tree {
     pub(super) fn new() -> Self {
-        let own = Perm { dom: 0, bits: 0 };
+        let own = Perm { dom: 0, bits: 0, stale: false };
         let mut root = Node::new(vec![own]);
         root.children.push("tool".into());
         let mut tool = Node::new(vec![own]);
@@ -165,7 +167,10 @@ impl Tree {
         nodes.insert("/".into(), root);
         nodes.insert("/tool".into(), tool);
         nodes.insert("/tool/xenstored".into(), Node::new(vec![own]));
-        nodes.insert("@releaseDomain".into(), Node::new(vec![own, Perm { dom: ANY, bits: READ }]));
+        nodes.insert(
+            "@releaseDomain".into(),
+            Node::new(vec![own, Perm { dom: ANY, bits: READ, stale: false }]),
+        );
         nodes.insert("@introduceDomain".into(), Node::new(vec![own]));
         Self { nodes, generation: 1 }
     }
