@@ -11,7 +11,7 @@ use core::time::Duration;
 use fata_rt::Rt;
 use fata_vchan::{Error, Fixed, Meeting, Offer, Orders, StorePath, Vchan};
 use fata_xenstore::Xenstore;
-use xen_hyp::{Channel, DomId, GrantRef, Platform, Port, Xen, XenError};
+use xen_hyp::{Channel, DomId, GrantRef, Platform, Port, Signal, Xen, XenError};
 
 /// What words say of a vchan:
 ///
@@ -161,7 +161,7 @@ impl<P: Platform> Meeting<P> for Place<P> {
         }
     }
 
-    async fn stirs(&self, look: impl FnMut() -> bool) {
+    async fn stirs(&self, look: impl FnMut(bool) -> bool) {
         match self {
             Self::Store(place) => place.stirs(look).await,
             Self::Fixed(place) => Meeting::<P>::stirs(place, look).await,
@@ -185,31 +185,53 @@ impl<P: Platform> fmt::Display for Place<P> {
     }
 }
 
+/// How long after the other end has lost its place its domain is looked for, and then after twice that time again, and so
+/// on: its end takes a toolstack some time.
+const FIRST_LOOK: Duration = Duration::from_millis(50);
+/// How often: for 25 s in all.
+const LOOKS: u32 = 9;
+
 /// Waits for the end of a vchan, and watches over the other end's existence meanwhile: by what `place` says of it, and by
-/// a look `every` so often, if that is given. A look is a hypercall and a wake-up.
+/// a look `every` so often, if that is given. A look is a hypercall and a wake-up. What Xenstore says costs nothing until
+/// it says something.
 pub async fn guard<P: Platform>(
     rt: &Rt,
     vchan: &Vchan<P>,
     place: &Place<P>,
     every: Option<Duration>,
 ) -> Error {
-    let mut guard = pin!(vchan.guard(place));
+    let gone = Signal::new();
+    let mut news = pin!(place.stirs(|no_place| {
+        if no_place {
+            gone.fire();
+        }
+        vchan.probe()
+    }));
     let mut looks = pin!(async {
         let Some(every) = every else { return };
         loop {
             rt.sleep(every).await;
-            if !vchan.probe() {
-                return;
+            vchan.probe();
+        }
+    });
+    let mut last_looks = pin!(async {
+        let mut seen = gone.seen();
+        loop {
+            seen = gone.after(seen).await;
+            for n in 0..LOOKS {
+                rt.sleep(FIRST_LOOK * (1 << n)).await;
+                vchan.probe();
             }
         }
     });
-    let mut over = false;
+    let mut ended = pin!(vchan.ended());
+    let mut over = [false; 2];
     poll_fn(|cx| {
-        over = over || looks.as_mut().poll(cx).is_ready();
-        match guard.as_mut().poll(cx) {
-            Poll::Ready(end) => Poll::Ready(end),
-            Poll::Pending => Poll::Pending,
-        }
+        over[0] = over[0] || news.as_mut().poll(cx).is_ready();
+        over[1] = over[1] || looks.as_mut().poll(cx).is_ready();
+        // Never over.
+        let _: Poll<()> = last_looks.as_mut().poll(cx);
+        ended.as_mut().poll(cx)
     })
     .await
 }

@@ -1,13 +1,9 @@
 //! What an end of a vchan holds besides its rings, and how it lets go of it all.
 
-use crate::error::Error;
 use crate::layout::{FLAGS, Role, live};
-use crate::meeting::Meeting;
 use crate::memory::Memory;
 use crate::stream::Vchan;
-use core::future::{Future, poll_fn};
 use core::ops::Deref;
-use core::pin::pin;
 use xen_hyp::{Channel, Platform, PortStatus, SharedBits, Xen};
 
 /// The control page of one that is open. Dropping it says that we have closed, and then lets go of the page.
@@ -80,21 +76,5 @@ impl<P: Platform> Vchan<P> {
         drop(control);
         drop(line);
         back
-    }
-
-    /// Watches over the other end's existence for as long as this is awaited: looks at it whenever `meeting` says that
-    /// something has happened. Ends with the vchan, as [`ended`](Self::ended) does.
-    ///
-    /// Xenstore tells a client that its server's domain is gone, and a server the same of a client of this implementation.
-    /// Where there is no Xenstore nobody tells: there a task with a clock has to [`probe`](Self::probe) now and then.
-    pub async fn guard(&self, meeting: &impl Meeting<P>) -> Error {
-        let mut ended = pin!(self.ended());
-        let mut stirs = pin!(meeting.stirs(|| self.probe()));
-        let mut over = false;
-        poll_fn(|cx| {
-            over = over || stirs.as_mut().poll(cx).is_ready();
-            ended.as_mut().poll(cx)
-        })
-        .await
     }
 }

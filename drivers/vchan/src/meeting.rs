@@ -5,7 +5,9 @@ use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use core::cell::{Cell, RefCell};
-use core::future::{Future, pending};
+use core::future::{Future, pending, poll_fn};
+use core::pin::pin;
+use core::task::Poll;
 use fata_xenstore::{Access, Errno, Error as StoreError, Perms, Watch, Xenstore};
 use xen_hyp::{Channel, DomId, GrantRef, Platform, Port, Xen, XenError};
 
@@ -52,9 +54,10 @@ pub trait Meeting<P: Platform> {
     /// Takes the offer back, when the vchan has ended.
     fn withdraw(&self) -> impl Future<Output = Result<(), Error>>;
 
-    /// Calls `look` whenever something has happened from which the other end may have vanished, until it gives false.
+    /// Calls `look` whenever something has happened from which the other end may have vanished, until it gives false. It
+    /// gets whether the other end has no place here any more: a toolstack takes that away first, and then the domain.
     /// Waits for ever where nothing tells.
-    fn stirs(&self, look: impl FnMut() -> bool) -> impl Future<Output = ()>;
+    fn stirs(&self, look: impl FnMut(bool) -> bool) -> impl Future<Output = ()>;
 
     /// Waits for an offer; if one is known to be stale, for another, or for the same made anew.
     fn seek(&self, stale: Option<Offer>) -> impl Future<Output = Result<Offer, Error>>;
@@ -73,19 +76,18 @@ pub struct StorePath<P: Platform> {
     path: String,
     serves: Cell<bool>,
     /// Kept, so that no change is missed between two looks.
-    watch: RefCell<Option<Watch>>,
+    watches: RefCell<Option<[Watch; 2]>>,
 }
 
-/// Which the server writes first. A node with what is below it goes without a word to those who may not read it, and
-/// this is one that they may.
+/// What is watched are these and not the node above, which goes without a word to those who may not read it.
 const RING_REF: &str = "ring-ref";
 const EVENT_CHANNEL: &str = "event-channel";
 
 impl<P: Platform> StorePath<P> {
     /// This path; relative ones are below our own domain's, as in `data/vchan`. Both ends have to name the same node.
     pub fn new(xen: &Rc<Xen<P>>, store: &Xenstore<P>, peer: DomId, path: impl Into<String>) -> Self {
-        let (serves, watch) = (Cell::new(false), RefCell::default());
-        Self { store: store.clone(), xen: xen.clone(), peer, path: path.into(), serves, watch }
+        let (serves, watches) = (Cell::new(false), RefCell::default());
+        Self { store: store.clone(), xen: xen.clone(), peer, path: path.into(), serves, watches }
     }
 
     /// For the server of a named service, Qubes' `data/vchan/DOM/PORT`.
@@ -196,10 +198,12 @@ impl<P: Platform> Meeting<P> for StorePath<P> {
         }
     }
 
-    async fn stirs(&self, mut look: impl FnMut() -> bool) {
+    async fn stirs(&self, mut look: impl FnMut(bool) -> bool) {
         let Some(mut watch) = self.watch_peer() else { return pending().await };
         while watch.changed().await.is_ok() {
-            if !look() {
+            // What cannot be read may as well be gone.
+            let gone = !matches!(self.store.try_read(watch.path()).await, Ok(Some(_)));
+            if !look(gone) {
                 return;
             }
         }
@@ -208,8 +212,11 @@ impl<P: Platform> Meeting<P> for StorePath<P> {
 
     async fn seek(&self, stale: Option<Offer>) -> Result<Offer, Error> {
         self.serves.set(false);
-        let known = self.watch.take();
-        let mut watch = known.map_or_else(|| self.store.watch(&self.node(RING_REF)), Ok)?;
+        let watch = |name: &str| self.store.watch(&self.node(name));
+        let mut watches = match self.watches.take() {
+            Some(watches) => watches,
+            None => [watch(RING_REF)?, watch(EVENT_CHANNEL)?],
+        };
         // One that may not write there is known to servers that do not need it.
         let _ = self.knock().await;
         // A server that was started again may well have the numbers of the one before.
@@ -217,13 +224,23 @@ impl<P: Platform> Meeting<P> for StorePath<P> {
         let offer = loop {
             match self.look().await? {
                 Some(offer) if Some(offer) != stale => break offer,
-                _ => watch.changed().await?,
+                _ => either(&mut watches).await?,
             }
             stale = None;
         };
-        self.watch.replace(Some(watch));
+        self.watches.replace(Some(watches));
         Ok(offer)
     }
+}
+
+/// Waits for a change of either.
+async fn either([one, other]: &mut [Watch; 2]) -> Result<(), StoreError> {
+    let (mut one, mut other) = (pin!(one.changed()), pin!(other.changed()));
+    poll_fn(|cx| match one.as_mut().poll(cx) {
+        Poll::Pending => other.as_mut().poll(cx),
+        ready => ready,
+    })
+    .await
 }
 
 /// Numbers that both ends were given, for systems without Xenstore: event channels that Xen made when it started the
@@ -271,7 +288,7 @@ impl<P: Platform> Meeting<P> for Fixed {
         Ok(())
     }
 
-    async fn stirs(&self, _: impl FnMut() -> bool) {
+    async fn stirs(&self, _: impl FnMut(bool) -> bool) {
         pending().await
     }
 

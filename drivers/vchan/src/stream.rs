@@ -128,7 +128,8 @@ impl<P: Platform> Vchan<P> {
     }
 
     /// Looks whether the other end still exists, which no event tells when its domain is destroyed; gives whether it
-    /// does. Costs a hypercall. [`guard`](Self::guard) does so when there is reason to.
+    /// does. Costs a hypercall. [`Meeting::stirs`](crate::Meeting::stirs) says when there is reason to; where nothing
+    /// tells, somebody with a clock has to look now and then.
     pub fn probe(&self) -> bool {
         let exists = self.line.is_connected(&self.xen);
         if !exists && self.is_open() {

@@ -49,7 +49,7 @@ const LIBRARIES: [&str; 9] = [
 ];
 /// What the names of Xen's own libraries begin with.
 const XEN_LIBRARIES: [&str; 2] = ["libxen", "libxlutil"];
-const LIBRARY_DIR: &str = "usr/lib/aarch64-linux-gnu";
+pub(crate) const LIBRARY_DIR: &str = "usr/lib/aarch64-linux-gnu";
 /// Folders that must exist, parents first.
 const DIRECTORIES: [&str; 28] = [
     "bin",
@@ -161,7 +161,7 @@ pub(crate) fn initramfs(parts: &XenParts) -> Result<Vec<u8>> {
 }
 
 /// The names under which Xen's own libraries are linked against (`libxenctrl.so.4.20`, not its target).
-fn xen_libraries(root: &Path) -> Result<Vec<String>> {
+pub(crate) fn xen_libraries(root: &Path) -> Result<Vec<String>> {
     let dir = locate(root, LIBRARY_DIR)?;
     let mut names = Vec::new();
     for entry in fs::read_dir(&dir).with_context(|| format!("reading {}", dir.display()))? {

@@ -6,10 +6,12 @@ use std::{fs, io, thread};
 
 use anyhow::{Context, Result, bail};
 
+use crate::dom0;
 use crate::flatten::{self, Section};
 use crate::lab::Lab;
 use crate::noise;
 use crate::optimise::Optimise;
+use crate::parts::XenParts;
 use crate::progress::Progress;
 use crate::sysroot::cargo;
 
@@ -104,7 +106,7 @@ impl Lab {
         let features = std::iter::once("image").chain(request.features.iter().map(String::as_str));
         let flags = self.rustflags(request.arch, sysroot.as_deref())?;
         let optimise = request.optimise.map_or_else(|| self.optimise(&request.name), Ok)?;
-        let elf = self.cargo_build(&request.name, features, request.arch, optimise, &flags)?;
+        let elf = self.cargo_build(&request.name, &request.name, features, request.arch, optimise, &flags)?;
         let file = fs::read(&elf).with_context(|| format!("cannot read {}", elf.display()))?;
         let flat =
             flatten::flatten(&file).with_context(|| format!("cannot make an image of {}", elf.display()))?;
@@ -140,13 +142,37 @@ impl Lab {
         if let Some(sysroot) = self.sysroot(arch.target, ui)? {
             flags.extend(["--sysroot".to_owned(), sysroot.display().to_string()]);
         }
-        self.cargo_build("fata-peer", std::iter::once("program"), arch, Optimise::Speed, &flags)
+        self.cargo_build("fata-peer", "fata-peer", std::iter::once("program"), arch, Optimise::Speed, &flags)
     }
 
-    /// Runs cargo and returns the path of the executable it names.
+    /// Builds the one that speaks libxenvchan, against the libraries of dom0, with which it has to run.
+    pub(crate) fn build_vchan_peer(&self, parts: &XenParts, ui: &Progress) -> Result<PathBuf> {
+        let arch = &ARCHES[0];
+        let mut flags: Vec<String> = [
+            "-Crelocation-model=pic",
+            "-Clink-arg=-pie",
+            "-Clink-arg=--dynamic-linker=/lib/ld-linux-aarch64.so.1",
+            // What these libraries need in turn is found when it starts.
+            "-Clink-arg=--allow-shlib-undefined",
+        ]
+        .map(str::to_owned)
+        .into();
+        for name in [format!("libxenvchan.so.{}", parts.version), "libc.so.6".to_owned()] {
+            let library = dom0::locate(&parts.root, &format!("{}/{name}", dom0::LIBRARY_DIR))?;
+            flags.push(format!("-Clink-arg={}", library.display()));
+        }
+        if let Some(sysroot) = self.sysroot(arch.target, ui)? {
+            flags.extend(["--sysroot".to_owned(), sysroot.display().to_string()]);
+        }
+        let features = std::iter::once("libxenvchan");
+        self.cargo_build("fata-peer", "fata-vchan-peer", features, arch, Optimise::Speed, &flags)
+    }
+
+    /// Runs cargo and returns the path of the executable of this name.
     fn cargo_build<'a>(
         &self,
         package: &str,
+        name: &str,
         features: impl Iterator<Item = &'a str>,
         arch: &Arch,
         optimise: Optimise,
@@ -176,8 +202,8 @@ impl Lab {
             bail!("cannot build {package}: the reason is above");
         }
         let messages = String::from_utf8(output.stdout)?;
-        let executable = messages.lines().find_map(|line| executable(line, package));
-        executable.with_context(|| format!("the package {package} has no program of that name"))
+        let executable = messages.lines().find_map(|line| executable(line, name));
+        executable.with_context(|| format!("the package {package} has no program {name}"))
     }
 
     /// Flags that only an image needs; the crates' own come from the workspace.

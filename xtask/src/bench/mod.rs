@@ -9,6 +9,7 @@ mod net;
 mod profile;
 mod report;
 mod time;
+mod vchan;
 mod work;
 
 use anyhow::Result;
@@ -23,6 +24,7 @@ pub(crate) enum Bench {
     /// Measure requests to Xenstore, beside a Linux guest with the same xenstored
     Xenstore(base::Options),
     Net(net::Options),
+    Vchan(vchan::Options),
     Boot(boot::Options),
     Profile(profile::Options),
 }
@@ -33,6 +35,7 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
         Bench::Events(options) => base::events(options),
         Bench::Xenstore(options) => base::xenstore(options),
         Bench::Net(options) => net::run(options),
+        Bench::Vchan(options) => vchan::run(options),
         Bench::Boot(options) => boot::run(options),
         Bench::Profile(options) => profile::run(options),
     }

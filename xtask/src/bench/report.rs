@@ -39,6 +39,11 @@ impl Report {
         Self { setting, measures: Vec::new(), notes: Vec::new() }
     }
 
+    /// Says with what it was measured.
+    pub(crate) fn set(&mut self, setting: String) {
+        self.setting = setting;
+    }
+
     /// Adds a sample of Fata to a measure.
     pub(crate) fn fata(&mut self, name: &str, unit: &'static str, aim: Option<u64>, sample: u64) {
         let measure = self.measure(name, unit);

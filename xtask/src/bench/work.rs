@@ -77,6 +77,8 @@ const TIMEOUT: Duration = Duration::from_secs(1200);
 pub(crate) const FIRST_MARK: u32 = 100;
 /// Where the peer's program is in dom0.
 pub(crate) const PEER: &str = "/tmp/fata-peer";
+/// And that which speaks libxenvchan.
+pub(crate) const VCHAN_PEER: &str = "/tmp/fata-vchan-peer";
 const FATA_MIB: u32 = 64;
 const LINUX_MIB: u32 = 256;
 
@@ -144,8 +146,16 @@ impl Workshop {
         XlDomU { args, ..self.with_args(guest) }
     }
 
+    /// Brings the program that speaks libxenvchan to dom0.
+    pub(crate) fn push_vchan_peer(&self) -> Result<()> {
+        let file = &self.linux.vchan_program;
+        let program = fs::read(file).with_context(|| format!("reading {}", file.display()))?;
+        self.dom0.push(VCHAN_PEER, &program)?;
+        self.dom0.sh(&format!("chmod +x {VCHAN_PEER}")).map(drop)
+    }
+
     /// The domain, with a command line to be given.
-    fn with_args(&self, guest: Guest) -> XlDomU {
+    pub(crate) fn with_args(&self, guest: Guest) -> XlDomU {
         match guest {
             Guest::Fata => XlDomU::new("fata", self.fata.clone().unwrap_or_default(), FATA_MIB),
             Guest::Linux => XlDomU {

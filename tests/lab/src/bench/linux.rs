@@ -20,7 +20,9 @@ const WORK_INIT: &str = include_str!("../../guest/init");
 /// Its script for DHCP.
 const DHCP: &str = include_str!("../../guest/dhcp");
 /// What it takes of Linux's modules.
-const WORK_MODULES: [&str; 3] = ["xen-blkfront", "xen-netfront", "xen-evtchn"];
+const WORK_MODULES: [&str; 5] = ["xen-blkfront", "xen-netfront", "xen-evtchn", "xen-gntdev", "xen-gntalloc"];
+/// What is not Xen's of the libraries that its program for vchans needs.
+const LIBRARIES: [&str; 2] = ["ld-linux-aarch64.so.1", "libc.so.6"];
 /// What makes it boot quickest, from measurements. The console comes first.
 const ARGS: &str = "quiet rdinit=/init cryptomgr.notests init_on_alloc=0 rcupdate.rcu_expedited=1 nokaslr \
                     mitigations=off 8250.nr_uarts=0 \
@@ -72,6 +74,8 @@ pub struct Worker {
     pub ramdisk: PathBuf,
     /// The program that does the jobs, which has some uses in dom0 too (tests/peer/src/main.rs).
     pub program: PathBuf,
+    /// That which speaks libxenvchan (tests/peer/src/libxenvchan/main.rs).
+    pub vchan_program: PathBuf,
 }
 
 impl Worker {
@@ -83,7 +87,8 @@ impl Worker {
     /// Makes it from dom0's parts.
     pub fn new(lab: &Lab, parts: &XenParts, ui: &Progress) -> Result<Self> {
         let program = lab.build_peer(ui)?;
-        let bytes = fs::read(&program).with_context(|| format!("reading {}", program.display()))?;
+        let read = |file: &Path| fs::read(file).with_context(|| format!("reading {}", file.display()));
+        let bytes = read(&program)?;
         let modules = dom0::locate(&parts.root, &format!("usr/lib/modules/{}", parts.kernel_release))?;
         let mut archive = initramfs(&parts.root, WORK_INIT)?;
         archive.directory("lib");
@@ -98,17 +103,33 @@ impl Worker {
             archive.directory(directory);
         }
         archive.file("bin/fata-peer", 0o755, &bytes);
+        let vchan_program = lab.build_vchan_peer(parts, ui)?;
+        archive.file("bin/fata-vchan-peer", 0o755, &read(&vchan_program)?);
+        archive.directory("usr");
+        archive.directory("usr/lib");
+        archive.directory(dom0::LIBRARY_DIR);
+        for name in LIBRARIES.iter().map(|&name| name.to_owned()).chain(dom0::xen_libraries(&parts.root)?) {
+            let path = format!("{}/{name}", dom0::LIBRARY_DIR);
+            archive.file(&path, 0o755, &read(&dom0::locate(&parts.root, &path)?)?);
+        }
+        archive.link("lib/ld-linux-aarch64.so.1", &format!("/{}/ld-linux-aarch64.so.1", dom0::LIBRARY_DIR));
         let dir = lab.dir().join("images/fata-peer");
         fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
         let ramdisk = dir.join("initrd");
         image::replace(&ramdisk, &archive.finish())?;
-        Ok(Self { kernel: parts.kernel.clone(), ramdisk, program })
+        Ok(Self { kernel: parts.kernel.clone(), ramdisk, program, vchan_program })
     }
 
     /// Its command line, for a kind of work (`block`) and some jobs of that kind.
     #[must_use]
     pub fn command_line(work: &str, jobs: &str) -> String {
         format!("{} work={work} bench={jobs}", Peer::command_line("hvc0"))
+    }
+
+    /// The command line of one that serves dom0 by vchan, as images/vchan-bench does, through rings of these sizes.
+    #[must_use]
+    pub fn vchan_server(left: usize, right: usize) -> String {
+        format!("{} work=vchan left={left} right={right}", Peer::command_line("hvc0"))
     }
 
     /// The command line of one that serves a network (tests/peer/src/serve.rs), with more words for its init: an
