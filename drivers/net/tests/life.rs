@@ -235,6 +235,8 @@ fn a_cable_that_is_out_is_a_link_that_is_down() {
     machine.finish();
 }
 
+type Happening = (&'static str, fn(&Machine));
+
 /// Whoever registers and then looks misses nothing, and is woken once.
 #[test]
 fn a_waker_is_woken_once_for_whatever_happens_first() {
@@ -244,7 +246,7 @@ fn a_waker_is_woken_once_for_whatever_happens_first() {
     let (wakes, waker) = Wakes::new();
     let mut tasks = machine.tasks();
     tasks.run();
-    let happens: [(&str, fn(&Machine)); 6] = [
+    let happens: [Happening; 6] = [
         ("a frame", |m| m.back.inject(&raw(60, 0))),
         ("frames", |m| (0..20).for_each(|n| m.back.inject(&raw(60, n)))),
         ("carrier", |m| m.back.set_carrier(false)),

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "not every test program needs all of it")]
 
 pub(crate) mod packets;
+pub(crate) mod two;
 
 use fata_link::Link;
 use fata_net::{Nic, Options, Phy, State};
