@@ -15,6 +15,9 @@ use smoltcp::phy::{self, Checksum, Device, DeviceCapabilities, Medium, PacketMet
 use smoltcp::time::Instant;
 use xen_hyp::Platform;
 
+/// Bytes that the headers of a frame take at most: of Ethernet, IPv6 and TCP with all its options 114.
+const HEADERS: usize = 128;
+
 /// An interface as a [`Link`]. What it takes and sends is published, and the backend notified, at the next
 /// [`flush`](Link::flush).
 pub struct Phy<P: Platform>(pub(crate) Rc<Inner<P>>);
@@ -105,6 +108,8 @@ impl<P: Platform> phy::TxToken for TxToken<'_, P> {
             scratch = new_scratch(len);
         }
         let frame = &mut scratch[..len];
+        // A stack may leave fields out that are nought, and what was sent before is nobody's business. Data it writes.
+        frame[..len.min(HEADERS)].fill(0);
         let result = f(frame);
         self.nic.with(|connection, totals| connection.send(frame, self.segment, totals).map(Some));
         self.nic.line.borrow_mut().scratch = scratch;
