@@ -59,7 +59,7 @@ pub async fn app<P: Platform, C: Read + Write>(
         terminal: Terminal::new(console),
         editor: Editor::default(),
         ink: Ink(options.colours),
-        devices: Rc::new(Devices::open(&rt, &xen, &orders)),
+        devices: Rc::new(Devices::open(&rt, &xen, &orders, machine.info.cmdline)),
         orders: orders.clone(),
         rt,
         xen,
@@ -228,7 +228,7 @@ impl<P: Platform, C: Read + Write> App<'_, P, C> {
     /// Runs a command that may have to wait.
     async fn work(&mut self, name: &str, argument: &str) -> Result<(), Gone> {
         let (devices, out) = (self.devices.clone(), Out::new(self.ink));
-        let any_key = name == "store" && argument.starts_with("watch");
+        let any_key = name == "pcap" || (name == "store" && argument.starts_with("watch"));
         // In a box, or all futures up to the main one would be as large.
         let mut work = Box::pin(devices.run(name, argument, &out));
         let result = self.attend(work.as_mut(), &out, any_key).await?;

@@ -23,7 +23,8 @@ const fn plain(name: &'static str, about: &'static str, help: &'static str) -> C
     Command { name, arguments: "", words: &[], about, help, waits: false }
 }
 
-const COUNT: usize = if cfg!(feature = "files") { 19 } else { 17 };
+const COUNT: usize =
+    17 + if cfg!(feature = "files") { 2 } else { 0 } + if cfg!(feature = "net") { 3 } else { 0 };
 
 /// Every command, in the order `help` lists them.
 pub static COMMANDS: [Command; COUNT] = [
@@ -117,6 +118,40 @@ pub static COMMANDS: [Command; COUNT] = [
         about: "what is in a file",
         help: "Prints a file of a disk, as in `cat xvda:/etc/motd`; see `help ls`. What is no\n\
                text in it is shown as numbers.",
+        waits: true,
+    },
+    #[cfg(feature = "net")]
+    Command {
+        name: "net",
+        arguments: "[WORDS]",
+        words: &[],
+        about: "the network",
+        help: "net                       network interfaces, which are used from then on\n\
+               net ip=dhcp               uses the first one, with an address from a server\n\
+               net ip=10.0.0.2/24 gw=10.0.0.1\n                          \
+               or with this one; ip6= and gw6= are for IPv6\n\
+               The same words may be on the command line; without any it is DHCP.",
+        waits: true,
+    },
+    #[cfg(feature = "net")]
+    Command {
+        name: "ping",
+        arguments: "ADDRESS",
+        words: &[],
+        about: "whether somebody answers",
+        help: "ping ADDRESS [COUNT [BYTES]]\n\
+               Pings an IPv4 or IPv6 address, four times with 56 bytes each unless told\n\
+               otherwise, and says how long the answers took.",
+        waits: true,
+    },
+    #[cfg(feature = "net")]
+    Command {
+        name: "pcap",
+        arguments: "[COUNT]",
+        words: &[],
+        about: "frames as they come and go",
+        help: "Shows a line for each frame of the first network interface, until you press a\n\
+               key or COUNT were shown. `cargo xtask run --pcap FILE` writes them to a file.",
         waits: true,
     },
     plain(

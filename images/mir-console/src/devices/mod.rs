@@ -6,6 +6,8 @@ mod escape;
 #[cfg(feature = "files")]
 mod files;
 mod list;
+#[cfg(feature = "net")]
+mod net;
 mod out;
 mod store;
 mod trouble;
@@ -36,17 +38,33 @@ pub struct Devices<P: Platform> {
     store: Result<Option<Xenstore<P>>, Error>,
     /// Those that were used so far; each is served from then on.
     disks: RefCell<Vec<Disk<P>>>,
+    /// The same.
+    #[cfg(feature = "net")]
+    nets: RefCell<Vec<Rc<net::Net<P>>>>,
+    /// Where addresses may be.
+    #[cfg(feature = "net")]
+    cmdline: Rc<str>,
 }
 
 impl<P: Platform> Devices<P> {
     /// Connects to the store, if there is one, and takes the toolstack's orders from then on.
-    pub fn open(rt: &Rt, xen: &Rc<Xen<P>>, orders: &Rc<Orders>) -> Self {
+    #[cfg_attr(not(feature = "net"), allow(unused_variables, reason = "addresses are there for the network"))]
+    pub fn open(rt: &Rt, xen: &Rc<Xen<P>>, orders: &Rc<Orders>, cmdline: &str) -> Self {
         let store = fata_devices::store(rt, xen);
         if let Ok(Some(store)) = &store {
             let (store, orders) = (store.clone(), orders.clone());
             drop(rt.spawn(async move { orders.hear(&store).await }));
         }
-        Self { rt: rt.clone(), xen: xen.clone(), store, disks: RefCell::default() }
+        Self {
+            rt: rt.clone(),
+            xen: xen.clone(),
+            store,
+            disks: RefCell::default(),
+            #[cfg(feature = "net")]
+            nets: RefCell::default(),
+            #[cfg(feature = "net")]
+            cmdline: cmdline.into(),
+        }
     }
 
     /// Does what a command asks for.
@@ -55,6 +73,12 @@ impl<P: Platform> Devices<P> {
             "devices" => self.list(out).await,
             "store" => self.store(argument, out).await,
             "blk" => self.blk(argument, out).await,
+            #[cfg(feature = "net")]
+            "net" => self.net(argument, out).await,
+            #[cfg(feature = "net")]
+            "ping" => self.ping(argument, out).await,
+            #[cfg(feature = "net")]
+            "pcap" => self.pcap(argument, out).await,
             #[cfg(feature = "files")]
             "ls" => self.ls(argument, out).await,
             #[cfg(feature = "files")]
@@ -75,7 +99,10 @@ impl<P: Platform> Devices<P> {
     /// What is known without asking anybody.
     pub fn summary(&self, t: &mut Table<'_>) -> fmt::Result {
         self.store_row(t)?;
-        self.disks.borrow().iter().try_for_each(|disk| list::disk_rows(t, disk))
+        self.disks.borrow().iter().try_for_each(|disk| list::disk_rows(t, disk))?;
+        #[cfg(feature = "net")]
+        self.nets.borrow().iter().try_for_each(|net| net::rows(t, net))?;
+        Ok(())
     }
 
     /// The store, once it answers.

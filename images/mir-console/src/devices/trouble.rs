@@ -17,6 +17,12 @@ pub enum Trouble {
     NoDisk(Name),
     /// A disk failed.
     Disk(Name, fata_disk::Error),
+    /// There is no network interface.
+    #[cfg(feature = "net")]
+    NoNet,
+    /// A network interface cannot be used.
+    #[cfg(feature = "net")]
+    Net(u32, fata_net::Error),
     /// Something else, in words.
     Words(String),
 }
@@ -29,6 +35,10 @@ impl fmt::Display for Trouble {
             Self::Store(error) => error.fmt(f),
             Self::NoDisk(name) => write!(f, "there is no disk {name}"),
             Self::Disk(name, error) => write!(f, "{name}: {error}"),
+            #[cfg(feature = "net")]
+            Self::NoNet => f.write_str("there is no network interface"),
+            #[cfg(feature = "net")]
+            Self::Net(id, error) => write!(f, "interface {id}: {error}"),
             Self::Words(words) => f.write_str(words),
         }
     }

@@ -1,0 +1,238 @@
+//! `net`, `ping` and `pcap`: the network, its addresses, and what goes over it.
+
+mod capture;
+
+use super::{Devices, Out, Trouble};
+use crate::table::{Bytes, Table};
+use alloc::format;
+use alloc::rc::Rc;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use capture::Capture;
+use core::cell::RefCell;
+use core::fmt;
+use core::time::Duration;
+use fata_kit::words;
+use fata_link::{Parked, Pcap, PcapOptions};
+use fata_net::{Nic, State};
+use fata_netstack::{Config, ConfigError, Stack, V4};
+use fata_xenbus::Bus;
+use fata_xenstore::Xenstore;
+use xen_hyp::Platform;
+
+/// How long an interface, or an address, may take before we say that we wait for it.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// How long the answer to a ping may take, and the time from one to the next.
+const SECOND: Duration = Duration::from_secs(1);
+/// Pings, and bytes in each, unless told otherwise.
+const PINGS: u64 = 4;
+const PAYLOAD: usize = 56;
+const NS_PER_US: u128 = 1000;
+
+/// An interface that is in use.
+pub(super) struct Net<P: Platform> {
+    nic: Nic<P>,
+    stack: Stack,
+    capture: Rc<RefCell<Capture>>,
+}
+
+impl<P: Platform> Devices<P> {
+    /// The interfaces, which are used from then on; or with words, the first one with these addresses.
+    pub(super) async fn net(&self, argument: &str, out: &Out) -> Result<(), Trouble> {
+        let store = self.connected(out).await?;
+        let ids = Bus::new(store).ids("vif").await?;
+        if !argument.is_empty() {
+            let Some(&id) = ids.first() else { return Err(Trouble::NoNet) };
+            if self.nets.borrow().iter().any(|net| net.nic.id() == id) {
+                return Err(Trouble::Words(format!(
+                    "Interface {id} is in use, and keeps its addresses until the next boot."
+                )));
+            }
+            let config = config(argument).map_err(Trouble::Words)?;
+            self.use_net(store, id, config);
+        }
+        if ids.is_empty() {
+            out.say(&|w| w.write_str("There are no network interfaces.\n"));
+        }
+        for id in ids {
+            let net = self.known_net(store, id)?;
+            // If it is dead, its rows say so; and a server of addresses gets a moment.
+            if self.net_ready(&net, out).await.is_ok() {
+                let _ = self.rt.timeout(PATIENCE, net.stack.up()).await;
+            }
+            out.say(&|w| rows(&mut Table::new(w, out.ink), &net));
+            out.room().await;
+        }
+        Ok(())
+    }
+
+    /// Pings somebody.
+    pub(super) async fn ping(&self, argument: &str, out: &Out) -> Result<(), Trouble> {
+        let mut words = argument.split_ascii_whitespace();
+        let host = words.next().ok_or(Trouble::Usage)?;
+        let count = words.next().map_or(Ok(PINGS), str::parse).map_err(|_| Trouble::Usage)?;
+        let size = words.next().map_or(Ok(PAYLOAD), str::parse).map_err(|_| Trouble::Usage)?;
+        let to = host
+            .parse()
+            .map_err(|()| Trouble::Words(format!("{host} is no address; names are not looked up yet")))?;
+        let net = self.first_net(out).await?;
+        if self.rt.timeout(PATIENCE, net.stack.up()).await.is_err() {
+            out.say(&|w| w.write_str("waiting for an address; Ctrl-C gives up\n"));
+            net.stack.up().await;
+        }
+        let failed = |error: fata_netstack::Error| Trouble::Words(format!("{error}"));
+        let mut pinger = net.stack.pinger(to, size).await.map_err(failed)?;
+        let payload: Vec<u8> = (0..size).map(|n| n as u8).collect();
+        let mut answered = 0;
+        for n in 1..=count {
+            let begin_ns = self.rt.now_ns();
+            match self.rt.timeout(SECOND, pinger.ping(&payload)).await {
+                Ok(Ok(time)) => {
+                    answered += 1;
+                    let us = time.as_nanos() / NS_PER_US;
+                    let (ms, us) = (us / 1000, us % 1000);
+                    out.say(&|w| writeln!(w, "{size} bytes from {to}: number {n}, {ms}.{us:03} ms"));
+                }
+                Ok(Err(error)) => return Err(failed(error)),
+                Err(_) => out.say(&|w| writeln!(w, "number {n}: no answer within a second")),
+            }
+            if n < count {
+                self.rt.sleep_until(begin_ns + SECOND.as_nanos() as u64).await;
+            }
+        }
+        out.say(&|w| writeln!(w, "{answered} of {count} answered"));
+        Ok(())
+    }
+
+    /// Shows frames that come and go until the user has seen enough, or so many.
+    pub(super) async fn pcap(&self, argument: &str, out: &Out) -> Result<(), Trouble> {
+        let most = match argument {
+            "" => u64::MAX,
+            count => count.parse().map_err(|_| Trouble::Usage)?,
+        };
+        let net = self.first_net(out).await?;
+        let _shown = capture::Shown::of(&net.capture);
+        let news = net.capture.borrow().news.clone();
+        for _ in 0..most {
+            let line = news.until(|| net.capture.borrow_mut().take(net.nic.mac())).await;
+            out.say(&|w| writeln!(w, "{line}"));
+            out.room().await;
+        }
+        Ok(())
+    }
+
+    /// The interface with the lowest number.
+    async fn first_net(&self, out: &Out) -> Result<Rc<Net<P>>, Trouble> {
+        let store = self.connected(out).await?;
+        let id = Bus::new(store).ids("vif").await?.into_iter().min().ok_or(Trouble::NoNet)?;
+        let net = self.known_net(store, id)?;
+        self.net_ready(&net, out).await?;
+        Ok(net)
+    }
+
+    /// This interface, with the command line's addresses unless it is in use already.
+    fn known_net(&self, store: &Xenstore<P>, id: u32) -> Result<Rc<Net<P>>, Trouble> {
+        if let Some(known) = self.nets.borrow().iter().find(|net| net.nic.id() == id) {
+            return Ok(known.clone());
+        }
+        // Addresses that were given are those of one interface.
+        let config = if self.nets.borrow().is_empty() { &*self.cmdline } else { "" };
+        let config = config_of_line(config).map_err(Trouble::Words)?;
+        Ok(self.use_net(store, id, config))
+    }
+
+    fn use_net(&self, store: &Xenstore<P>, id: u32, config: Config) -> Rc<Net<P>> {
+        let nic = fata_devices::nic(&self.rt, &self.xen, store, id, fata_net::Options::default());
+        let capture = Rc::new(RefCell::new(Capture::default()));
+        let link = Pcap::new(Parked::new(nic.phy()), capture.clone(), PcapOptions::default());
+        // As good as it gets without entropy.
+        let stack = Stack::start(&self.rt, link, config, self.rt.now_ns());
+        let net = Rc::new(Net { nic, stack, capture });
+        self.nets.borrow_mut().push(net.clone());
+        net
+    }
+
+    /// Waits until an interface works.
+    async fn net_ready(&self, net: &Net<P>, out: &Out) -> Result<(), Trouble> {
+        let id = net.nic.id();
+        if self.rt.timeout(PATIENCE, net.nic.ready()).await.is_err() {
+            out.say(&|w| writeln!(w, "waiting for the backend of interface {id}; Ctrl-C gives up"));
+        }
+        net.nic.ready().await.map_err(|error| Trouble::Net(id, error))
+    }
+}
+
+/// Addresses in the words of a command, all of which must make sense.
+fn config(argument: &str) -> Result<Config, String> {
+    let mut config = Config::default();
+    for (name, value) in words(argument) {
+        match config.word(name, value) {
+            Ok(true) => {}
+            Ok(false) => return Err(format!("{name} is no word of `net`; see `help net`")),
+            Err(error) => return Err(said(name, value, error)),
+        }
+    }
+    config.check().map_err(|error| error.to_string())?;
+    Ok(config)
+}
+
+/// Addresses on the command line, among other words; without any, those of a DHCP server.
+fn config_of_line(cmdline: &str) -> Result<Config, String> {
+    let (mut config, mut any) = (Config::default(), false);
+    for (name, value) in words(cmdline) {
+        any |= config.word(name, value).map_err(|error| said(name, value, error))?;
+    }
+    if !any {
+        config.v4 = V4::Dhcp;
+    }
+    config.check().map_err(|error| error.to_string())?;
+    Ok(config)
+}
+
+fn said(name: &str, value: &str, error: ConfigError) -> String {
+    format!("{name}={value}: {error}")
+}
+
+/// An interface that is in use.
+pub(super) fn rows<P: Platform>(t: &mut Table<'_>, net: &Net<P>) -> fmt::Result {
+    let Net { nic, stack, .. } = net;
+    let label = format!("interface {}", nic.id());
+    match (nic.state(), nic.mtu()) {
+        (State::Ready, Some(mtu)) => t.row(&label, format_args!("up: {}, MTU {mtu}", nic.mac()))?,
+        (State::Ready | State::NoCarrier, _) => t.row(&label, format_args!("down: its cable is out"))?,
+        (State::Paused, _) => t.row(&label, format_args!("down: nothing there, or its backend is away"))?,
+        (State::Dead(error), _) => t.row(&label, format_args!("dead: {error}"))?,
+    }
+    for address in stack.addresses() {
+        t.row("", format_args!("{address}"))?;
+    }
+    if let Some(gateway) = stack.lease().and_then(|lease| lease.gateway) {
+        t.row("", format_args!("by DHCP; gateway {gateway}"))?;
+    }
+    let totals = nic.totals();
+    t.row(
+        "",
+        format_args!(
+            "received {} frames, {}; sent {}, {}; connects {}",
+            totals.rx_frames,
+            Bytes(totals.rx_bytes),
+            totals.tx_frames,
+            Bytes(totals.tx_bytes),
+            totals.connects
+        ),
+    )?;
+    let drops = [
+        (totals.rx_failed, "failed to come"),
+        (totals.rx_too_long, "too long"),
+        (totals.rx_too_short, "too short"),
+        (totals.rx_unknown, "of an unknown kind"),
+        (totals.rx_bad_sum, "with a wrong checksum"),
+        (totals.tx_dropped, "dropped by the backend"),
+        (totals.tx_failed, "refused by the backend"),
+        (totals.tx_unfit, "too long to send"),
+    ];
+    for (count, why) in drops.iter().filter(|(count, _)| *count > 0) {
+        t.row("", format_args!("{count} frames {why}"))?;
+    }
+    Ok(())
+}
