@@ -232,31 +232,36 @@ impl State {
 
 /// The IP source and destination of an echo request or a SYN that was sent to us alone.
 fn deserves_an_answer(frame: &[u8], mac: EthernetAddress) -> Option<(IpAddress, IpAddress)> {
-    if frame.get(..6)? != mac.as_bytes() {
+    let v4 = match frame.get(12..14)? {
+        [0x08, 0x00] => true,
+        [0x86, 0xdd] => false,
+        _ => return None,
+    };
+    // What is most frequent is looked at first.
+    let protocol = *frame.get(if v4 { 23 } else { 20 })?;
+    if !matches!(protocol, 1 | 6 | 58) || frame[..6] != mac.0 {
         return None;
     }
     let ip = frame.get(14..)?;
-    let (protocol, payload, addresses) = match frame[12..14] {
+    let (payload, addresses) = if v4 {
         // In one piece.
-        [0x08, 0x00] if ip.len() >= 20 && (ip[6] & 0x3f, ip[7]) == (0, 0) => {
-            let address = |at: usize| IpAddress::v4(ip[at], ip[at + 1], ip[at + 2], ip[at + 3]);
-            (ip[9], ip.get(usize::from(ip[0] & 15) * 4..)?, (address(12), address(16)))
+        if ip.len() < 20 || (ip[6] & 0x3f, ip[7]) != (0, 0) {
+            return None;
         }
-        [0x86, 0xdd] if ip.len() >= 40 => {
-            let address = |at: usize| {
-                let octets = ip[at..].first_chunk::<16>().copied().unwrap_or_default();
-                IpAddress::Ipv6(octets.into())
-            };
-            (ip[6], &ip[40..], (address(8), address(24)))
-        }
-        _ => return None,
+        let address = |at: usize| IpAddress::v4(ip[at], ip[at + 1], ip[at + 2], ip[at + 3]);
+        (ip.get(usize::from(ip[0] & 15) * 4..)?, (address(12), address(16)))
+    } else {
+        let address = |at: usize| {
+            let octets = ip[at..].first_chunk::<16>().copied().unwrap_or_default();
+            IpAddress::Ipv6(octets.into())
+        };
+        (ip.get(40..)?, (address(8), address(24)))
     };
     let wanted = match protocol {
         1 => payload.first() == Some(&8),
         58 => payload.first() == Some(&128),
         // SYN without ACK, RST or FIN.
-        6 => payload.get(13).is_some_and(|flags| flags & 0b1_0111 == 0b10),
-        _ => false,
+        _ => payload.get(13).is_some_and(|flags| flags & 0b1_0111 == 0b10),
     };
     let (source, _) = addresses;
     (wanted && source.is_unicast()).then_some(addresses)
@@ -306,10 +311,6 @@ impl<L: Link> Parked<L> {
     fn maintain(&mut self, now: Instant) {
         let state = self.state.get_mut();
         state.now = now;
-        let status = self.link.status();
-        if (status.epoch, status.mac) != (state.epoch, state.mac) {
-            state.clear(status, &self.parking);
-        }
         if state.waiting.is_empty() {
             return;
         }
@@ -381,8 +382,13 @@ impl<L: Link> Link for Parked<L> {
     fn flush(&mut self) {
         self.link.flush();
     }
+    /// The waker has told of another status, or may have.
     fn register(&mut self, waker: &Waker) {
         self.link.register(waker);
+        let (state, status) = (self.state.get_mut(), self.link.status());
+        if (status.epoch, status.mac) != (state.epoch, state.mac) {
+            state.clear(status, &self.parking);
+        }
     }
     fn due(&self) -> Option<Instant> {
         [self.link.due(), self.state.borrow().due()].into_iter().flatten().min()

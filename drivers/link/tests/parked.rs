@@ -15,6 +15,7 @@ use smoltcp::wire::{
 };
 use std::cell::Cell;
 use std::rc::Rc;
+use std::task::Waker;
 
 const OURS_V4: &str = "10.0.0.1";
 const OURS_V6: &str = "fd00::1";
@@ -417,6 +418,7 @@ fn what_is_kept_is_gone_when_the_link_comes_up_again() {
     assert_eq!(parking.get(), Parking { kept: 1, ..Parking::default() });
     cable.unplug();
     cable.plug(cable.options());
+    link.register(Waker::noop());
     assert!(link.receive(now).is_none());
     assert_eq!(parking.get(), Parking { kept: 1, lost: 1, ..Parking::default() });
     assert_eq!(link.due(), None);
