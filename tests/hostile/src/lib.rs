@@ -13,6 +13,7 @@ mod image;
 mod net_backend;
 mod ring_front;
 mod script;
+mod stack_frames;
 mod xenbus_nodes;
 mod xenstore_replies;
 
@@ -23,5 +24,6 @@ pub use dt_parse::dt_parse;
 pub use dt_print::dt_print;
 pub use net_backend::net_backend;
 pub use ring_front::ring_front;
+pub use stack_frames::stack_frames;
 pub use xenbus_nodes::xenbus_nodes;
 pub use xenstore_replies::xenstore_replies;
