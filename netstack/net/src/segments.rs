@@ -1,6 +1,6 @@
 //! TCP packets of many segments, cut where the device does not do it.
 //!
-//! A segment that is cut costs a tenth of one that smoltcp makes. Only for devices that see to checksums.
+//! What smoltcp does for a segment costs more than the segment. Only for devices that see to checksums.
 
 use crate::gate::Stream;
 use crate::headers::FIN;
@@ -29,6 +29,8 @@ impl Segmented {
         if self.frame.len() < len {
             self.frame.resize(len, 0);
         }
+        // Who writes a header may leave out what is nought.
+        self.frame[..len.min(128)].fill(0);
         (self.len, self.v6, self.size, self.sent) = (len, stream.v6, size.get().into(), 0);
         &mut self.frame[..len]
     }
