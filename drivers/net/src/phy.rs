@@ -64,9 +64,10 @@ impl<P: Platform> Device for Phy<P> {
         capabilities.checksum.tcp = Checksum::None;
         capabilities.checksum.udp = Checksum::None;
         if let Some(connection) = connection {
-            let most = |is: bool| NonZeroUsize::new(TX_MAX).filter(|_| is);
-            capabilities.segmentation.tcpv4 = most(connection.agreed.gso_v4);
-            capabilities.segmentation.tcpv6 = most(connection.agreed.gso_v6);
+            capabilities.segmentation.tcpv4 = NonZeroUsize::new(TX_MAX).filter(|_| connection.agreed.gso_v4);
+            // Not of version 6, though we could: smoltcp 0.14 makes such packets, and then drops all that are longer than
+            // the MTU and asks for nothing to be cut (`dispatch_ip`), so that a stream stands still.
+            capabilities.segmentation.tcpv6 = None;
         }
         capabilities
     }

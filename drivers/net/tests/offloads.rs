@@ -173,9 +173,7 @@ fn long_packets_are_cut_by_the_backend() {
             let mut tasks = machine.tasks();
             tasks.run();
             let headers = tcp(version, [1, 2], &[]).bytes.len();
-            let most = phy.capabilities().segmentation;
-            let most = if version == 4 { most.tcpv4 } else { most.tcpv6 };
-            assert_eq!(most.unwrap().get(), 65_535);
+            assert_eq!(phy.capabilities().segmentation.tcpv4.unwrap().get(), 65_535);
             let lengths = [mtu as usize, 2 * usize::from(mss), 10_001, 65_535 - headers];
             for length in lengths.into_iter().filter(|length| headers + length > mtu as usize + ETHERNET) {
                 let data = data(length);
@@ -254,7 +252,8 @@ fn only_what_the_backend_offers_is_left_to_it() {
         tasks.run();
         let segmentation = phy.capabilities().segmentation;
         assert_eq!(segmentation.tcpv4.is_some(), gso_tcpv4);
-        assert_eq!(segmentation.tcpv6.is_some(), gso_tcpv6 && csum_ipv6);
+        // The stack would not know what to do with it.
+        assert_eq!(segmentation.tcpv6, None);
         for (version, cut) in [(4, gso_tcpv4), (6, gso_tcpv6 && csum_ipv6)] {
             let data = data(5000);
             assert!(send_cut(&mut phy, &tcp(version, [1, 2], &data).bytes, 1400));

@@ -47,11 +47,22 @@ impl Machine {
     pub(crate) fn without_nic(setup: Setup, options: Options, features: NetFeatures) -> Self {
         let world = World::new();
         let server = Xenstored::start(&world);
+        Self::another(&world, &server, setup, options, features)
+    }
+
+    /// One more guest in a world.
+    pub(crate) fn another(
+        world: &World,
+        server: &Rc<Xenstored>,
+        setup: Setup,
+        options: Options,
+        features: NetFeatures,
+    ) -> Self {
         let xen = world.guest_with(setup);
         let store = Xenstore::open(&xen).unwrap().unwrap();
-        let back = Netback::new(&world, &server, guest(&xen), 0, features);
+        let back = Netback::new(world, server, guest(&xen), 0, features);
         let nic = Nic::new(&xen, 0, options);
-        Self { world, server, xen, store, back, nic }
+        Self { world: world.clone(), server: server.clone(), xen, store, back, nic }
     }
 
     /// Plugs in the interface again, with a driver for it.
@@ -100,6 +111,14 @@ impl Machine {
 
     /// The same where the backend may have something to complain of.
     pub(crate) fn finish_anyhow(self) {
+        let world = self.world.clone();
+        let _server = self.server.clone();
+        self.pull();
+        world.assert_cleaned_up();
+    }
+
+    /// Pulls the interface and ends the guest.
+    pub(crate) fn pull(self) {
         self.back.let_go();
         self.run(async {
             self.back.pull();
@@ -112,10 +131,9 @@ impl Machine {
         tasks.spawn(self.store.serve());
         tasks.run();
         drop(tasks);
-        let Self { world, server: _server, xen, store, back, nic } = self;
+        let Self { world: _, server: _, xen, store, back, nic } = self;
         drop((nic, store, back));
         assert_eq!((xen.reclaim_grants(), xen.grant_totals().lent), (0, 0));
-        world.assert_cleaned_up();
     }
 }
 
