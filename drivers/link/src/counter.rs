@@ -3,6 +3,7 @@
 use crate::{Link, Status};
 use alloc::rc::Rc;
 use core::cell::Cell;
+use core::num::NonZeroUsize;
 use core::task::Waker;
 use smoltcp::phy::{self, Device, DeviceCapabilities, PacketMeta};
 use smoltcp::time::Instant;
@@ -156,6 +157,10 @@ impl<L: Link> Link for Counter<L> {
     fn register(&mut self, waker: &Waker) {
         self.link.register(waker);
     }
+    fn cuts_v6(&self) -> Option<NonZeroUsize> {
+        self.link.cuts_v6()
+    }
+
     fn due(&self) -> Option<Instant> {
         self.link.due()
     }

@@ -3,6 +3,7 @@
 use crate::{Link, Status};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::num::NonZeroUsize;
 use core::task::Waker;
 use smoltcp::phy::{self, Device, DeviceCapabilities, PacketMeta};
 use smoltcp::time::{Duration, Instant};
@@ -194,6 +195,10 @@ impl<L: Link> Link for Faults<L> {
     }
 
     /// What is overdue waits for room, of which the link's waker tells.
+    fn cuts_v6(&self) -> Option<NonZeroUsize> {
+        self.link.cuts_v6()
+    }
+
     fn due(&self) -> Option<Instant> {
         let due = [self.link.due(), self.received.due(), self.sent.due()];
         due.into_iter().flatten().filter(|due| *due > self.now).min()

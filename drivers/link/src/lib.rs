@@ -27,6 +27,7 @@ pub use pcap::{Options as PcapOptions, Pcap, Sink};
 #[cfg(feature = "tap")]
 pub use tap::{Tap, TapEvents};
 
+use core::num::NonZeroUsize;
 use core::task::Waker;
 use smoltcp::phy;
 use smoltcp::time::Instant;
@@ -56,6 +57,13 @@ pub trait Link: phy::Device {
     /// Has `waker` woken, once, when a frame has come, when there is room to send again after there was none, or when
     /// the status has changed. Register first and then look, so that nothing is missed. There is one waker, the last.
     fn register(&mut self, waker: &Waker);
+
+    /// The longest TCP packet of IPv6 that the device cuts into segments, as a frame. Not the same as smoltcp's capability
+    /// for it, which a device that does may keep to itself: smoltcp 0.14 makes such packets, then drops them as longer than
+    /// the MTU, and asks for nothing to be cut, so that a stream over it stands still.
+    fn cuts_v6(&self) -> Option<NonZeroUsize> {
+        self.capabilities().segmentation.tcpv6
+    }
 
     /// When to look again although nobody wakes: the link holds something back until then. Hardware does not.
     fn due(&self) -> Option<Instant> {

@@ -30,6 +30,7 @@ use alloc::collections::VecDeque;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
+use core::num::NonZeroUsize;
 use core::task::Waker;
 use smoltcp::phy::{self, Device, DeviceCapabilities, PacketMeta};
 use smoltcp::time::{Duration, Instant};
@@ -390,6 +391,10 @@ impl<L: Link> Link for Parked<L> {
             state.clear(status, &self.parking);
         }
     }
+    fn cuts_v6(&self) -> Option<NonZeroUsize> {
+        self.link.cuts_v6()
+    }
+
     fn due(&self) -> Option<Instant> {
         [self.link.due(), self.state.borrow().due()].into_iter().flatten().min()
     }

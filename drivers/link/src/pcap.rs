@@ -4,6 +4,7 @@ use crate::{Link, Status};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::RefCell;
+use core::num::NonZeroUsize;
 use core::task::Waker;
 use smoltcp::phy::{self, Device, DeviceCapabilities, PacketMeta};
 use smoltcp::time::Instant;
@@ -132,6 +133,10 @@ impl<L: Link, S: Sink> Link for Pcap<L, S> {
     fn register(&mut self, waker: &Waker) {
         self.link.register(waker);
     }
+    fn cuts_v6(&self) -> Option<NonZeroUsize> {
+        self.link.cuts_v6()
+    }
+
     fn due(&self) -> Option<Instant> {
         self.link.due()
     }

@@ -34,6 +34,12 @@ impl<P: Platform> Link for Phy<P> {
     fn register(&mut self, waker: &Waker) {
         self.0.register(waker);
     }
+
+    fn cuts_v6(&self) -> Option<NonZeroUsize> {
+        let line = self.0.line.borrow();
+        let does = line.connection.as_ref().is_some_and(|connection| connection.agreed.gso_v6);
+        NonZeroUsize::new(TX_MAX).filter(|_| does)
+    }
 }
 
 impl<P: Platform> Device for Phy<P> {
@@ -65,8 +71,7 @@ impl<P: Platform> Device for Phy<P> {
         capabilities.checksum.udp = Checksum::None;
         if let Some(connection) = connection {
             capabilities.segmentation.tcpv4 = NonZeroUsize::new(TX_MAX).filter(|_| connection.agreed.gso_v4);
-            // Not of version 6, though we could: smoltcp 0.14 makes such packets, and then drops all that are longer than
-            // the MTU and asks for nothing to be cut (`dispatch_ip`), so that a stream stands still.
+            // That for version 6 smoltcp must not hear of (`Link::cuts_v6`).
             capabilities.segmentation.tcpv6 = None;
         }
         capabilities

@@ -7,6 +7,7 @@ use crate::headers::{self, Address, Flow};
 use crate::table::{Kind, Owner};
 use alloc::vec::Vec;
 use core::net::{Ipv4Addr, Ipv6Addr};
+use core::num::NonZeroUsize;
 use fata_link::{Link, neighbor};
 use smoltcp::iface::{Config as InterfaceConfig, Interface};
 use smoltcp::phy::{DeviceCapabilities, TxToken};
@@ -93,17 +94,18 @@ impl Engine {
         self.status = status;
         if status.up {
             self.counts.ups += 1;
-            self.make_interface(link.capabilities());
+            self.make_interface(link.capabilities(), link.cuts_v6());
             self.begin_anew();
         }
         self.tell();
     }
 
     /// smoltcp reads the capabilities only when an interface is made. It is told of a link for packets of any size.
-    fn make_interface(&mut self, mut capabilities: DeviceCapabilities) {
+    fn make_interface(&mut self, mut capabilities: DeviceCapabilities, cuts_v6: Option<NonZeroUsize>) {
         self.out.mtu = capabilities.ip_mtu().clamp(SMALLEST_MTU, LARGEST_PACKET);
         self.out.sums = capabilities.checksum.clone();
         let segmentation = &mut capabilities.segmentation;
+        segmentation.tcpv6 = cuts_v6;
         let sizes = [&mut segmentation.tcpv4, &mut segmentation.tcpv6];
         for ((size, by_device), is_cut) in
             sizes.into_iter().zip(&mut self.out.segments).zip(&mut self.out.is_cut)
@@ -236,8 +238,8 @@ impl Engine {
 }
 
 /// What smoltcp makes at once if it is cut here: enough for what it costs to make one to be little.
-const LARGEST_CUT: core::num::NonZeroUsize = core::num::NonZeroUsize::new(32 << 10).unwrap();
-const LARGEST_FRAME: core::num::NonZeroUsize = core::num::NonZeroUsize::new(LARGEST_PACKET + 14).unwrap();
+const LARGEST_CUT: NonZeroUsize = NonZeroUsize::new(32 << 10).unwrap();
+const LARGEST_FRAME: NonZeroUsize = NonZeroUsize::new(LARGEST_PACKET + 14).unwrap();
 
 /// An address that no host can have is refused; a gateway that cannot be reached is left out.
 fn check_lease(mut lease: Lease) -> Result<Lease, ()> {

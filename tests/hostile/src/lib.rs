@@ -14,6 +14,7 @@ mod net_backend;
 mod ring_front;
 mod script;
 mod stack_frames;
+mod vchan_peer;
 mod xenbus_nodes;
 mod xenstore_replies;
 
@@ -25,5 +26,6 @@ pub use dt_print::dt_print;
 pub use net_backend::net_backend;
 pub use ring_front::ring_front;
 pub use stack_frames::stack_frames;
+pub use vchan_peer::vchan_peer;
 pub use xenbus_nodes::xenbus_nodes;
 pub use xenstore_replies::xenstore_replies;

@@ -114,6 +114,8 @@ pub struct Domain {
     pub(crate) console_input: RefCell<VecDeque<u8>>,
     pub(crate) shutdowns: RefCell<Vec<u32>>,
     pub(crate) sends: Cell<u64>,
+    /// It has been destroyed.
+    pub(crate) dead: Cell<bool>,
 }
 
 impl Domain {
@@ -135,6 +137,7 @@ impl Domain {
             console_input: RefCell::default(),
             shutdowns: RefCell::default(),
             sends: Cell::new(0),
+            dead: Cell::new(false),
             setup,
         };
         domain.set_up_store();

@@ -77,7 +77,19 @@ impl World {
 
     /// The domain with this id.
     pub fn find(&self, id: DomId) -> Option<Rc<Domain>> {
-        self.0.domains.borrow().get(usize::from(id.0)).cloned()
+        self.0.domains.borrow().get(usize::from(id.0)).filter(|domain| !domain.dead.get()).cloned()
+    }
+
+    /// Destroys a domain: its ports are closed, and so are its mappings of others' memory. Its own memory stays for those
+    /// who have it mapped, so whoever plays the domain must keep it, and do nothing more. Xenstore is to be told
+    /// separately.
+    pub fn destroy(&self, domain: &Domain) {
+        let ports: Vec<_> = domain.ports.borrow().keys().copied().collect();
+        for port in ports {
+            self.close(domain, Port(port)).expect("an open port");
+        }
+        drop(domain.maptrack.take());
+        domain.dead.set(true);
     }
 
     /// Domain 0, in which the backends run.
@@ -166,7 +178,7 @@ impl World {
     ///
     /// If so, saying what.
     pub fn assert_cleaned_up(&self) {
-        for domain in self.0.domains.borrow().iter().skip(1) {
+        for domain in self.0.domains.borrow().iter().skip(1).filter(|domain| !domain.dead.get()) {
             let ports = domain.ports.borrow();
             let left: Vec<(&u32, End)> =
                 ports.iter().filter(|(_, p)| p.own).map(|(n, p)| (n, p.end)).collect();
