@@ -1,6 +1,7 @@
 //! One interface and its sockets: what a poll does. smoltcp is known here, in [`gate`](crate::gate) and in the sockets.
 
 use crate::addresses::Addresses;
+use crate::closing::Orphans;
 use crate::config::Config;
 use crate::deadlines::Deadlines;
 use crate::fragments::{Joined, Joiner};
@@ -26,12 +27,6 @@ const PACKETS: usize = 16;
 const ALL_PACKETS: usize = 256;
 /// A socket that wants to send and does not is looked at again after so long.
 const PATIENCE: Duration = Duration::from_millis(10);
-/// How long a connection may take to end once the application has let go of it.
-const GOODBYE: Duration = Duration::from_secs(60);
-/// Connections that may be ending at the same time, and the bytes of their buffers. When there are more, one that only
-/// waits for what is late is forgotten, or else the oldest is reset.
-const ORPHANS: usize = 256;
-const ORPHANS_BYTES: usize = 8 << 20;
 /// Datagrams of several fragments that wait for a neighbour, and for how long.
 const UNANSWERED: usize = 4;
 const UNANSWERED_AGE: Duration = Duration::from_secs(3);
@@ -89,17 +84,15 @@ pub(crate) struct Engine {
     pub(crate) out: Out,
     /// For what no socket wants.
     nobody: SocketSet<'static>,
-    ready: VecDeque<u32>,
-    stalled: Vec<u32>,
-    deadlines: Deadlines,
+    pub(crate) ready: VecDeque<u32>,
+    pub(crate) stalled: Vec<u32>,
+    pub(crate) deadlines: Deadlines,
     joiner: Joiner,
     /// Datagrams from fragments whose answers were lost while a neighbour was asked for, and since when.
     unanswered: Vec<(Vec<u8>, Instant)>,
     /// One was heard of since.
     heard: bool,
-    /// Connections that are ending, the oldest first, and the bytes of their buffers.
-    orphans: VecDeque<u32>,
-    orphans_bytes: usize,
+    pub(crate) orphans: Orphans,
 }
 
 impl Engine {
@@ -124,8 +117,7 @@ impl Engine {
             joiner: Joiner::default(),
             unanswered: Vec::new(),
             heard: false,
-            orphans: VecDeque::new(),
-            orphans_bytes: 0,
+            orphans: Orphans::default(),
             random,
         };
         engine.begin_dhcp();
@@ -405,94 +397,6 @@ impl Engine {
             Kind::Udp | Kind::Ping => {}
         }
         true
-    }
-
-    /// Draws the conclusions from the state that a connection has come to.
-    fn settle(&mut self, id: u32) {
-        let Some(slot) = self.table.slot(id) else { return };
-        let (state, owner) = (slot.tcp().state(), slot.owner);
-        match (owner, state) {
-            (Owner::Opening(_), tcp::State::SynReceived) => {}
-            (Owner::Opening(listener), tcp::State::Listen | tcp::State::Closed) => {
-                self.remove(id);
-                self.forget(listener, id);
-            }
-            (Owner::Opening(listener), _) => {
-                slot.owner = Owner::Waiting(listener);
-                // From now on it is the application's to say how long it may be silent.
-                slot.tcp().set_timeout(None);
-                self.opened(listener, id);
-            }
-            (Owner::Waiting(listener), tcp::State::Closed) => {
-                self.remove(id);
-                self.forget(listener, id);
-            }
-            // A reset may have to be sent yet.
-            (Owner::Orphan { .. }, tcp::State::Closed) if slot.tcp().remote_endpoint().is_none() => {
-                self.remove(id)
-            }
-            _ => {}
-        }
-    }
-
-    /// Takes a socket out for good.
-    pub(crate) fn remove(&mut self, id: u32) {
-        if let Some(mut slot) = self.table.remove(id) {
-            self.deadlines.set(id, None);
-            if slot.queued {
-                self.ready.retain(|other| *other != id);
-            }
-            if slot.listed {
-                self.stalled.retain(|other| *other != id);
-            }
-            if let Owner::Orphan { .. } = slot.owner {
-                self.disown(id, slot.buffers());
-            }
-        }
-    }
-
-    /// Lets a connection end by itself, without anybody who reads from it.
-    pub(crate) fn orphan(&mut self, id: u32) {
-        let until = self.now + GOODBYE;
-        let Some(slot) = self.table.slot(id) else { return };
-        slot.tcp().close();
-        slot.owner = Owner::Orphan { until };
-        self.orphans_bytes += slot.buffers();
-        self.orphans.push_back(id);
-        self.settle(id);
-        self.kick(id);
-        while self.orphans.len() > ORPHANS || self.orphans_bytes > ORPHANS_BYTES {
-            self.lose_an_orphan();
-        }
-    }
-
-    fn lose_an_orphan(&mut self) {
-        let waits =
-            |id: &u32| self.table.slot(*id).is_some_and(|slot| slot.tcp().state() == tcp::State::TimeWait);
-        if let Some(id) = self.orphans.iter().copied().find(waits) {
-            self.remove(id);
-        } else if let Some(id) = self.orphans.front().copied()
-            && let Some(slot) = self.table.slot(id)
-        {
-            slot.tcp().abort();
-            let bytes = slot.buffers();
-            // It counts no more, and is gone when its reset has been sent.
-            self.disown(id, bytes);
-            self.kick(id);
-            self.counts.orphans_reset += 1;
-        }
-    }
-
-    fn disown(&mut self, id: u32, bytes: usize) {
-        if let Some(at) = self.orphans.iter().position(|other| *other == id) {
-            self.orphans.remove(at);
-            self.orphans_bytes -= bytes;
-        }
-    }
-
-    /// Connections that are ending.
-    pub(crate) fn orphans(&self) -> usize {
-        self.orphans.len()
     }
 
     /// Another link, or the same one anew: what was begun on the old one is over.

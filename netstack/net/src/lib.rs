@@ -18,6 +18,7 @@
 extern crate alloc;
 
 mod addresses;
+mod closing;
 mod config;
 mod deadlines;
 mod engine;

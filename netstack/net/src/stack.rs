@@ -77,7 +77,7 @@ impl Stack {
 
     /// Sockets, those among them that are ending without an owner.
     pub fn sockets(&self) -> (usize, usize) {
-        self.with(|engine| (engine.table.len(), engine.orphans()))
+        self.with(|engine| (engine.table.len(), engine.orphans.len()))
     }
 
     /// Waits until `ready` gives something. It is asked again whenever the link or the addresses have changed.
