@@ -120,6 +120,9 @@ impl<C: Read + Write> Check<'_, C> {
             }
             round += 1;
         }
+        if self.options.stay {
+            orders.told().await;
+        }
         Ok(Ok(()))
     }
 

@@ -40,6 +40,8 @@ pub struct Options {
     pub depth: usize,
     /// `rounds=N`: times that all of it is done; if 0, until the toolstack tells this domain to power off.
     pub rounds: u64,
+    /// `stay=0|1`: whether it keeps its disks when all is done, until the toolstack tells this domain to power off.
+    pub stay: bool,
     /// `barrier=N`: a barrier after so many chunks written; none if 0.
     pub barrier: u64,
     /// `persistent=0|1`, `order=N`, `queues=N`, `segments=N`: what to agree on with the backend.
@@ -57,6 +59,7 @@ impl Options {
             chunk: 128 << 10,
             depth: 8,
             rounds: 1,
+            stay: false,
             barrier: 0,
             block: fata_block::Options::default(),
         };
@@ -88,6 +91,7 @@ impl Options {
             }
             "depth" => self.depth = value.parse().ok().filter(|n| (1..=1024).contains(n))?,
             "rounds" => self.rounds = value.parse().ok()?,
+            "stay" => self.stay = value.parse::<u8>().ok().filter(|n| *n <= 1)? == 1,
             "barrier" => self.barrier = value.parse().ok()?,
             _ => return self.block.word(name, value),
         }
@@ -105,6 +109,8 @@ mod tests {
             Options::parse("disk=xvdb,xvdc seed=7 chunk=4096 persistent=0 queues=2 mode=verify").unwrap();
         assert_eq!((&options.disks[..], options.seed, options.chunk), (&[51728, 51744][..], 7, 4096));
         assert_eq!((options.block.persistent, options.block.queues, options.mode), (false, 2, Mode::Verify));
+        assert!(Options::parse("stay=1").unwrap().stay && !Options::parse("stay=0").unwrap().stay);
+        assert_eq!(Options::parse("stay=2"), Err("2"));
         assert_eq!(Options::parse("chunk=100"), Err("100"));
         assert_eq!(Options::parse("disk=xvda,sda"), Err("xvda,sda"));
         assert_eq!(Options::parse("seed=1 nonsense"), Err("nonsense"));

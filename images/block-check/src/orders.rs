@@ -34,6 +34,7 @@ impl Orders {
             let end = match control.next().await? {
                 Order::Poweroff => {
                     self.enough.set(true);
+                    self.came.fire();
                     continue;
                 }
                 Order::Halt => Reason::Poweroff,
@@ -49,6 +50,11 @@ impl Orders {
     /// Whether this domain is to end once its round is done.
     pub(crate) fn enough(&self) -> bool {
         self.enough.get()
+    }
+
+    /// Waits until that is so.
+    pub(crate) async fn told(&self) {
+        self.came.until(|| self.enough().then_some(())).await;
     }
 
     /// Waits until this domain is to end at once, and says how.

@@ -14,9 +14,9 @@ const GUEST: &str = "checker";
 const PID: &str = "$(cat /run/xenstored.pid)";
 
 pub(super) fn add(cases: &mut Vec<Case>) {
-    cases.push(case(Spot::XL, "block-store-slow", 120, slow));
     for xen in XenVersion::ALL {
         let spot = Spot { place: Place::Xl, xen, ..Spot::XL };
+        cases.push(case(spot, "block-store-slow", 120, slow));
         cases.push(case(spot, "block-store-updated", 120, updated));
     }
     let killed = Case::new(Spot::XL, "block-store-killed", killed);
@@ -45,6 +45,13 @@ fn slow(checker: &Checker<'_>) -> Result<()> {
         checker.busy(vbd, 1)?;
     }
     dom0.sh("touch /tmp/quick; while [ -e /tmp/quick ]; do usleep 10000; done")?;
+    // Linux's backend may have done that one request with the ring it found when it was started, and the guest be about to
+    // leave it. One that is new has nothing of the kind.
+    dom0.detach_disk(GUEST, "xvda")?;
+    dom0.attach_disk(GUEST, &disk.spec("xvda"))?;
+    for half in [vbd.frontend(), vbd.backend()] {
+        dom0.store_wait(&format!("{half}/state"), state::CONNECTED, checker.left())?;
+    }
     // Now it says nothing at all, but the disk works.
     dom0.sh(&format!("kill -STOP {PID}"))?;
     let done = dom0.backend_statistic(vbd, "wr_req")?;
