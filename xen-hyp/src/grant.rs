@@ -396,10 +396,11 @@ impl<P: Platform> Granted<P> {
         self.pages.as_ref().map_or(0, Pages::count)
     }
 
-    fn region(&self) -> Region {
+    /// The pages. Whoever keeps that must not outlive what is lent.
+    pub(crate) fn region(&self) -> Region {
         let pages = self.pages.as_ref().unwrap_or(const { &Pages::none() });
-        // SAFETY: the pages live as long as `self`, which the region is only used for the time of a call on, and
-        // nobody makes a reference to them before they are taken out of it.
+        // SAFETY: the pages live as long as `self`, which the region is only used for the time of a call on, or together
+        // with which it is kept (`Joint`), and nobody makes a reference to them before they are taken out of it.
         unsafe { Region::new(pages.base(), pages.count() * PAGE_SIZE) }
     }
 

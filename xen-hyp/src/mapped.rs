@@ -88,6 +88,14 @@ impl<P: Platform> Xen<P> {
 }
 
 impl<P: Platform> Mapped<P> {
+    /// All of it, if it is in one piece; else an empty region. Whoever keeps that must not outlive the mapping.
+    pub(crate) fn whole(&self) -> Region {
+        match &self.regions[..] {
+            [all] => all.alias(),
+            _ => Region::EMPTY,
+        }
+    }
+
     fn region(&self, offset: usize) -> (&Region, usize) {
         match &self.regions[..] {
             [all] => (all, offset),

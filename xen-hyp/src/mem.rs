@@ -166,6 +166,14 @@ impl Region {
         Self { base, size }
     }
 
+    /// No memory at all.
+    pub(crate) const EMPTY: Self = Self { base: NonNull::<u64>::dangling().cast(), size: 0 };
+
+    /// The same memory again, for as long.
+    pub(crate) const fn alias(&self) -> Self {
+        Self { base: self.base, size: self.size }
+    }
+
     /// The address of `len` bytes at `offset`.
     fn at(&self, offset: usize, len: usize) -> *mut u8 {
         assert!(offset <= self.size && len <= self.size - offset, "access outside of shared memory");

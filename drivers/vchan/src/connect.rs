@@ -6,7 +6,6 @@ use crate::layout::{
     CONS, FLAGS, GRANTS, LEFT, NOTIFY_WRITE, ORDERS, Orders, PROD, RIGHT, Role, live, pages,
 };
 use crate::meeting::{Meeting, Offer};
-use crate::memory::Memory;
 use crate::ring::Ring;
 use crate::stream::Vchan;
 use alloc::rc::Rc;
@@ -14,8 +13,8 @@ use alloc::vec::Vec;
 use core::future::{Future, poll_fn};
 use core::pin::pin;
 use xen_hyp::{
-    Access, Channel, DomId, GrantError, GrantRef, Granted, PAGE_SIZE, Pages, Platform, SharedBits, SharedMem,
-    Xen, XenError,
+    Access, Channel, DomId, GrantError, GrantRef, Granted, Joint, PAGE_SIZE, Pages, Platform, SharedBits,
+    SharedMem, Xen, XenError,
 };
 
 /// A server that waits for its client.
@@ -89,9 +88,9 @@ impl<P: Platform, M: Meeting<P>> Listener<'_, P, M> {
             .await;
         }
         let Self { xen, control, rings: [left, right], orders, channel, .. } = self;
-        let into = Ring::new(left.map(Memory::Lent), orders.left, LEFT, 0, 0);
-        let out = Ring::new(right.map(Memory::Lent), orders.right, RIGHT, 0, 0);
-        let control = Control { memory: Memory::Lent(control), role: Role::Server };
+        let into = Ring::new(left.map(Joint::from), orders.left, LEFT, 0, 0);
+        let out = Ring::new(right.map(Joint::from), orders.right, RIGHT, 0, 0);
+        let control = Control { memory: control.into(), role: Role::Server };
         Vchan::new(control, out, into, Line(channel), &xen)
     }
 }
@@ -189,9 +188,9 @@ fn attach<P: Platform>(
 }
 
 /// Maps what `peer` lends; `None` if it lends nothing by these references.
-fn map<P: Platform>(xen: &Rc<Xen<P>>, peer: DomId, grefs: &[GrantRef]) -> Result<Option<Memory<P>>, Error> {
+fn map<P: Platform>(xen: &Rc<Xen<P>>, peer: DomId, grefs: &[GrantRef]) -> Result<Option<Joint<P>>, Error> {
     match xen.map(peer, grefs) {
-        Ok(mapped) => Ok(Some(Memory::Mapped(mapped))),
+        Ok(mapped) => Ok(Some(mapped.into())),
         Err(error @ GrantError::Status(GrantError::PERMISSION_DENIED | GrantError::NO_SPACE)) => {
             Err(Error::of_map(error, peer))
         }

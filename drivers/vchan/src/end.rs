@@ -1,14 +1,13 @@
 //! What an end of a vchan holds besides its rings, and how it lets go of it all.
 
 use crate::layout::{FLAGS, Role, live};
-use crate::memory::Memory;
 use crate::stream::Vchan;
 use core::ops::Deref;
-use xen_hyp::{Channel, Platform, PortStatus, SharedBits, Xen};
+use xen_hyp::{Channel, Joint, Platform, PortStatus, SharedBits, Xen};
 
 /// The control page of one that is open. Dropping it says that we have closed, and then lets go of the page.
 pub(crate) struct Control<P: Platform> {
-    pub(crate) memory: Memory<P>,
+    pub(crate) memory: Joint<P>,
     pub(crate) role: Role,
 }
 
@@ -66,7 +65,7 @@ impl<P: Platform> Vchan<P> {
             let let_go = || {
                 // First: it lets go, tells us, and then closes its port, which nobody tells.
                 let there = line.is_connected(&xen);
-                let held = all.into_iter().flatten().any(Memory::is_held);
+                let held = all.into_iter().flatten().any(Joint::is_held);
                 if held && there { None } else { Some(!held) }
             };
             back = line.until(let_go).await;

@@ -14,7 +14,6 @@ mod end;
 mod error;
 mod layout;
 mod meeting;
-mod memory;
 mod ring;
 mod stream;
 

@@ -47,17 +47,44 @@ impl<P: Platform> Vchan<P> {
     }
 
     /// Writes as much as there is room for, at least a byte. Waits if there is none.
+    #[inline]
     pub async fn write(&self, bytes: &[u8]) -> Result<usize, Error> {
+        if self.put_all(bytes) { Ok(bytes.len()) } else { self.write_some(bytes).await }
+    }
+
+    async fn write_some(&self, bytes: &[u8]) -> Result<usize, Error> {
         if bytes.is_empty() {
             return Ok(0);
         }
         match self.put(bytes)? {
-            0 => {
-                let written = self.until(NOTIFY_READ, || Ok(Some(self.put(bytes)?).filter(|&len| len > 0)));
-                written.await
-            }
+            0 => self.until(NOTIFY_READ, || Ok(Some(self.put(bytes)?).filter(|&len| len > 0))).await,
             written => Ok(written),
         }
+    }
+
+    /// Writes all of it, if it is known to fit in one piece; gives whether it has. Most writes come to this, so it is short.
+    #[inline]
+    fn put_all(&self, bytes: &[u8]) -> bool {
+        let (ring, memory) = (&self.out, &self.control.memory);
+        if self.ended.get() || bytes.len() > ring.straight(ring.size.wrapping_sub(ring.used_out())) {
+            return false;
+        }
+        ring.memory(memory).copy_out(ring.place(), bytes);
+        memory.store(ring.indices + PROD, ring.advance(bytes.len()));
+        !self.tell(NOTIFY_WRITE)
+    }
+
+    /// Reads all that was asked for, as above.
+    #[inline]
+    fn take_all(&self, into: &mut [u8]) -> bool {
+        let (ring, memory) = (&self.into, &self.control.memory);
+        if into.len() > ring.straight(ring.used_in()) {
+            return false;
+        }
+        ring.memory(memory).copy_in(ring.place(), into);
+        memory.store(ring.indices + CONS, ring.advance(into.len()));
+        self.tell(NOTIFY_READ);
+        true
     }
 
     /// Writes all of a message or, if that cannot be, nothing; waits until there is room for it.
@@ -73,10 +100,12 @@ impl<P: Platform> Vchan<P> {
     }
 
     /// Reads what there is, at least a byte. Waits if there is nothing; at the end gives none.
+    #[inline]
     pub async fn read(&self, into: &mut [u8]) -> Result<usize, Error> {
-        if into.is_empty() {
-            return Ok(0);
-        }
+        if self.take_all(into) { Ok(into.len()) } else { self.read_some(into).await }
+    }
+
+    async fn read_some(&self, into: &mut [u8]) -> Result<usize, Error> {
         match self.take(into)? {
             0 => {
                 let look = || match self.take(into)? {
@@ -172,11 +201,12 @@ impl<P: Platform> Vchan<P> {
             return Err(self.why_ended());
         }
         let ring = &self.out;
-        ring.theirs.set(self.control.memory.load(ring.indices + CONS));
-        match ring.used_out() {
-            used if used > ring.size => Err(self.corrupt()),
-            used => Ok((ring.size - used) as usize),
+        let theirs = self.control.memory.load(ring.indices + CONS);
+        if ring.ours.get().wrapping_sub(theirs) > ring.size {
+            return Err(self.corrupt());
         }
+        ring.theirs.set(theirs);
+        Ok((ring.size - ring.used_out()) as usize)
     }
 
     #[cold]
@@ -203,12 +233,15 @@ impl<P: Platform> Vchan<P> {
     /// Bytes that can be read.
     fn unread(&self) -> Result<u32, Error> {
         let ring = &self.into;
-        ring.theirs.set(self.control.memory.load(ring.indices + PROD));
-        match ring.used_in() {
+        let theirs = self.control.memory.load(ring.indices + PROD);
+        match theirs.wrapping_sub(ring.ours.get()) {
             // What is there can be read even if nothing more will come.
             0 => self.failed.get().map_or(Ok(0), Err),
             unread if unread > ring.size => Err(self.corrupt()),
-            unread => Ok(unread),
+            unread => {
+                ring.theirs.set(theirs);
+                Ok(unread)
+            }
         }
     }
 
