@@ -187,6 +187,15 @@ impl<P: Platform, C: Read + Write> App<'_, P, C> {
                     fata_log::set_level(level);
                 }
             }
+            #[cfg(feature = "vchan")]
+            "vchan" => {
+                if let Some(wish) = crate::chat::parse(argument) {
+                    self.chat(&wish).await?;
+                    return Ok(None);
+                }
+                self.answer("help", name).await?;
+                return Ok(None);
+            }
             "colours" => match argument {
                 "on" => self.ink = Ink(true),
                 "off" => self.ink = Ink(false),
@@ -239,6 +248,19 @@ impl<P: Platform, C: Read + Write> App<'_, P, C> {
             Err(trouble) => {
                 let (on, off) = (self.ink.red(), self.ink.off());
                 self.terminal.print(&|out| writeln!(out, "{on}{trouble}{off}")).await
+            }
+        }
+    }
+
+    #[cfg(feature = "vchan")]
+    async fn chat(&mut self, wish: &fata_devices::vchan::Wish) -> Result<(), Gone> {
+        // In a box, as other commands are.
+        let chat = crate::chat::chat(&self.rt, &self.xen, &self.devices, &mut self.terminal, wish);
+        match Box::pin(chat).await? {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                let (on, off) = (self.ink.red(), self.ink.off());
+                self.terminal.print(&|out| writeln!(out, "{on}{error}{off}")).await
             }
         }
     }

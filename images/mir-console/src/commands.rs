@@ -23,8 +23,10 @@ const fn plain(name: &'static str, about: &'static str, help: &'static str) -> C
     Command { name, arguments: "", words: &[], about, help, waits: false }
 }
 
-const COUNT: usize =
-    17 + if cfg!(feature = "files") { 2 } else { 0 } + if cfg!(feature = "net") { 3 } else { 0 };
+const COUNT: usize = 17
+    + 2 * cfg!(feature = "files") as usize
+    + 3 * cfg!(feature = "net") as usize
+    + cfg!(feature = "vchan") as usize;
 
 /// Every command, in the order `help` lists them.
 pub static COMMANDS: [Command; COUNT] = [
@@ -153,6 +155,18 @@ pub static COMMANDS: [Command; COUNT] = [
         help: "Shows a line for each frame of the first network interface, until you press a\n\
                key or COUNT were shown. `cargo xtask run --pcap FILE` writes them to a file.",
         waits: true,
+    },
+    #[cfg(feature = "vchan")]
+    Command {
+        name: "vchan",
+        arguments: "VERB DOM",
+        words: &["connect", "serve"],
+        about: "talks with another domain",
+        help: "vchan serve DOM [NAME]    waits for that domain, as the service NAME, else chat\n\
+               vchan connect DOM [NAME]  the other end of that\n\
+               DOM is a number. Instead of NAME there may be path=PATH in Xenstore, or without\n\
+               it port=N and gref=N. Lines that are typed are shown at the other end.",
+        waits: false,
     },
     plain(
         "clock",

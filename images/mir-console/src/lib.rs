@@ -8,6 +8,8 @@
 extern crate alloc;
 
 mod app;
+#[cfg(feature = "vchan")]
+mod chat;
 pub mod commands;
 pub mod crash;
 pub mod date;

@@ -30,10 +30,10 @@ impl fmt::Display for Bare<'_> {
 }
 
 /// Lines of text. What comes in pieces must not be divided within a character: see [`whole`].
-#[cfg(any(feature = "files", test))]
-pub(super) struct Lines<'a>(pub(super) &'a [u8]);
+#[cfg(any(feature = "files", feature = "vchan", test))]
+pub(crate) struct Lines<'a>(pub(crate) &'a [u8]);
 
-#[cfg(any(feature = "files", test))]
+#[cfg(any(feature = "files", feature = "vchan", test))]
 impl fmt::Display for Lines<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         each(self.0, &mut |piece| match piece {
@@ -45,8 +45,8 @@ impl fmt::Display for Lines<'_> {
 }
 
 /// How many bytes of `bytes` are not the beginning of a character whose rest is yet to come.
-#[cfg(any(feature = "files", test))]
-pub(super) fn whole(bytes: &[u8]) -> usize {
+#[cfg(any(feature = "files", feature = "vchan", test))]
+pub(crate) fn whole(bytes: &[u8]) -> usize {
     // A character has at most four bytes; what precedes it may be anything.
     let last = bytes.iter().rev().take(4).position(|&byte| byte & 0xc0 != 0x80);
     let Some(back) = last else { return bytes.len() };

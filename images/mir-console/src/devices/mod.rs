@@ -12,6 +12,8 @@ mod out;
 mod store;
 mod trouble;
 
+#[cfg(feature = "vchan")]
+pub(crate) use escape::{Lines, whole};
 pub use out::Out;
 pub use trouble::Trouble;
 
@@ -103,6 +105,12 @@ impl<P: Platform> Devices<P> {
         #[cfg(feature = "net")]
         self.nets.borrow().iter().try_for_each(|net| net::rows(t, net))?;
         Ok(())
+    }
+
+    /// The store, if there is one.
+    #[cfg(feature = "vchan")]
+    pub(crate) fn xenstore(&self) -> Option<&Xenstore<P>> {
+        self.store.as_ref().ok()?.as_ref()
     }
 
     /// The store, once it answers.

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 
-use super::{Case, Context, Spot, must_say};
+use super::{Case, Context, MIR_CONSOLE_FILES, PROMPT, Spot, must_say};
 use crate::dom0less::{Dom0less, DomU};
 use crate::dtb::StaticEvent;
 use crate::guest::{End, Guest};
@@ -39,6 +39,7 @@ pub(super) fn add(cases: &mut Vec<Case>) {
     };
     cases.push(own("vchan-pair", pair));
     cases.push(own("vchan-destroyed", destroyed));
+    cases.push(Case { image: MIR_CONSOLE_FILES, ..own("vchan-chat", chat) });
     for xen in XenVersion::ALL {
         let spot = Spot { xen, ..Spot::DOM0LESS };
         cases
@@ -179,6 +180,31 @@ fn destroyed(ctx: &Context<'_>) -> Result<()> {
     dom0.destroy("server")?;
     ctx.expect(&b, "vchan: the other end is gone")?;
     succeeds(ctx, &b)
+}
+
+/// What is typed at either console is read at the other.
+fn chat(ctx: &Context<'_>) -> Result<()> {
+    let dom0 = anybody(ctx)?;
+    let [a, b] = [guest(ctx, &dom0, "one", "quiet")?, guest(ctx, &dom0, "two", "quiet")?];
+    for guest in [&a, &b] {
+        ctx.prompt(guest)?;
+    }
+    b.console.send(format!("vchan connect {}\r", a.domain))?;
+    ctx.expect(&b, "Waiting for")?;
+    a.console.send(format!("vchan serve {}\r", b.domain))?;
+    for guest in [&a, &b] {
+        ctx.expect(guest, "Connected.")?;
+    }
+    a.console.send("hello, two\r")?;
+    ctx.expect(&b, "hello, two\r\n")?;
+    b.console.send("hallo\x7f\x7f\x7f\x7fello, one\r")?;
+    ctx.expect(&a, "hello, one\r\n")?;
+    a.console.send("\x03")?;
+    ctx.expect(&b, "The other end has closed.")?;
+    for guest in [&a, &b] {
+        ctx.expect(guest, PROMPT)?;
+    }
+    Ok(())
 }
 
 /// No dom0 and no Xenstore: what both ends need to know is on their command lines.
