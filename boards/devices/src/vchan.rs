@@ -236,6 +236,24 @@ pub async fn guard<P: Platform>(
     .await
 }
 
+/// How long a client may take to close.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Closes a vchan; gives whether all that was lent is back. A client has some seconds to close, and then some more looks
+/// to let go: Linux unmaps pages that are still in use somewhere when they are not any more, and sends no event.
+pub async fn close<P: Platform>(rt: &Rt, xen: &Xen<P>, vchan: Vchan<P>) -> bool {
+    if rt.timeout(PATIENCE, vchan.close()).await == Ok(true) {
+        return true;
+    }
+    for n in 0..LOOKS {
+        if xen.reclaim_grants() == 0 {
+            return true;
+        }
+        rt.sleep(FIRST_LOOK * (1 << n)).await;
+    }
+    false
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -128,6 +128,8 @@ impl<P: Platform> Vchan<P> {
         let wanted = into.len() as u32;
         let there = || match self.unread()? {
             unread if unread >= wanted => Ok(Some(())),
+            // What there is of it is not enough, and no more will come.
+            _ if self.failed.get().is_some() => Err(self.why_ended()),
             _ if self.has_ended() && self.unread()? < wanted => Err(Error::Closed),
             _ => Ok(None),
         };
@@ -161,8 +163,11 @@ impl<P: Platform> Vchan<P> {
     /// tells, somebody with a clock has to look now and then.
     pub fn probe(&self) -> bool {
         let exists = self.line.is_connected(&self.xen);
-        if !exists && self.is_open() {
-            self.fail(Error::Gone);
+        match exists {
+            true => {}
+            false if self.is_open() => self.fail(Error::Gone),
+            // One that closed without an event, after which somebody may have begun to wait.
+            false => self.line.signal().fire(),
         }
         exists
     }

@@ -134,6 +134,42 @@ fn who_has_closed_cannot_come_back() {
 }
 
 #[test]
+fn who_is_destroyed_leaves_nobody_waiting_whatever_it_said_last() {
+    /// What it does before its end, without an event.
+    type LastWords = fn(&Mapped<SimCpu>);
+    let all: [(LastWords, Error); 3] = [
+        (|_| {}, Error::Gone),
+        // Half of what is waited for.
+        (|page| page.store(LEFT_PROD, 2), Error::Gone),
+        (|page| _ = page.update(FLAGS, 0xff, 0), Error::Closed),
+    ];
+    for (last_words, error) in all {
+        let two = Two::new();
+        let (xen, meeting) = &two.ours;
+        let (page, vchan, end) = (OnceCell::new(), OnceCell::new(), OnceCell::new());
+        let mut tasks = Tasks::new(&two.world);
+        tasks.spawn(async {
+            let listener = listen(xen, meeting, Orders::both(12)).await.unwrap();
+            page.get_or_init(|| two.xen.map(two.us, &[GREF]).unwrap()).update(FLAGS, 0xff, 1);
+            two.channel.notify();
+            let made = Rc::new(listener.accept().await);
+            vchan.set(Rc::clone(&made)).unwrap();
+            end.set(made.recv(&mut [0; 4]).await).unwrap();
+        });
+        assert_eq!(tasks.run(), 1);
+        last_words(page.get().unwrap());
+        two.world.destroy(two.xen.platform().domain());
+        assert!(!vchan.get().unwrap().probe());
+        assert_eq!(tasks.run(), 0, "we wait for ever");
+        assert_eq!(end.get(), Some(&Err(error)));
+        drop(tasks);
+        drop(vchan);
+        assert_eq!(xen.reclaim_grants(), 0);
+        two.world.assert_cleaned_up();
+    }
+}
+
+#[test]
 fn a_server_that_lays_out_nonsense_gets_no_client() {
     for (orders, error) in [
         (12 | 9 << 16, Some(Error::Corrupt)),

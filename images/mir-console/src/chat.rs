@@ -69,6 +69,7 @@ pub(crate) async fn chat<P: Platform, C: Read + Write>(
         Some(Err(error)) => Ok(Err(error)),
         Some(Ok(vchan)) => {
             let said = talk(rt, &vchan, &place, terminal).await;
+            // What is not let go of now is kept apart.
             let _ = rt.timeout(PATIENCE, vchan.close()).await;
             said
         }

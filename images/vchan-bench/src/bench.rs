@@ -6,7 +6,7 @@ use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 use embedded_io_async::{Read, Write};
-use fata_devices::vchan::{Place, Wish};
+use fata_devices::vchan::{Place, Wish, close};
 use fata_kit::{Gone, Terminal, words};
 use fata_rt::Rt;
 use fata_vchan::{Error, Meeting as _, Vchan, connect, listen};
@@ -54,7 +54,7 @@ async fn run<P: Platform, C: Read + Write>(
         Err(error) => return Ok(Err(format!("{error}"))),
     };
     if wish.serve {
-        return serve(xen, terminal, &wish, &place).await;
+        return serve(rt, xen, terminal, &wish, &place).await;
     }
     let vchan = match connect(xen, &place, wish.orders).await {
         Ok(vchan) => vchan,
@@ -69,11 +69,12 @@ async fn run<P: Platform, C: Read + Write>(
         let ns = rt.now_ns() - start_ns;
         terminal.print(&|out| writeln!(out, "{job} ns {ns}")).await?;
     }
-    vchan.close().await;
+    close(rt, xen, vchan).await;
     Ok(Ok(()))
 }
 
 async fn serve<P: Platform, C: Read + Write>(
+    rt: &Rt,
     xen: &Rc<Xen<P>>,
     terminal: &mut Terminal<C>,
     wish: &Wish,
@@ -88,7 +89,7 @@ async fn serve<P: Platform, C: Read + Write>(
         let vchan = listener.accept().await;
         let end = obey(&vchan).await;
         let withdrawn = place.withdraw().await;
-        vchan.close().await;
+        close(rt, xen, vchan).await;
         if let Err(error) = end.and(withdrawn) {
             return Ok(Err(format!("{error}")));
         }

@@ -8,9 +8,8 @@ use core::cell::Cell;
 use core::future::{Future, poll_fn};
 use core::pin::pin;
 use core::task::Poll;
-use core::time::Duration;
 use embedded_io_async::{Read, Write};
-use fata_devices::vchan::{Place, Wish, guard};
+use fata_devices::vchan::{Place, Wish, close, guard};
 use fata_kit::{Gone, Terminal, pattern};
 use fata_rt::Rt;
 use fata_vchan::{Error, Meeting as _, Vchan, connect, listen};
@@ -18,8 +17,6 @@ use xen_hyp::{Platform, Signal, Xen};
 
 /// What is read or written at once, at most.
 const PIECE: usize = 5000;
-/// How long a client may take to let go of a vchan that has ended.
-const PATIENCE: Duration = Duration::from_secs(5);
 const SEED: u64 = 1;
 
 /// Does what the command line says, and says how it went.
@@ -83,7 +80,7 @@ impl<P: Platform, C: Read + Write> Work<'_, P, C> {
             let echoed = Cell::new(0);
             let end = self.watched(&vchan, echo(&vchan, &echoed)).await;
             let withdrawn = place.withdraw().await;
-            let back = matches!(self.rt.timeout(PATIENCE, vchan.close()).await, Ok(true));
+            let back = close(self.rt, self.xen, vchan).await;
             let kept = self.xen.grant_totals().kept;
             let line = move |out: &mut dyn core::fmt::Write| match end {
                 Ok(()) => writeln!(out, "vchan ended: {} bytes, kept pages {kept}", echoed.get()),
@@ -115,6 +112,9 @@ impl<P: Platform, C: Read + Write> Work<'_, P, C> {
             };
             self.terminal.print(&|out| writeln!(out, "vchan connected: {vchan:?}")).await?;
             let (bytes, window) = (self.options.bytes, self.options.window);
+            if !self.options.delay.is_zero() {
+                self.rt.sleep(self.options.delay).await;
+            }
             match self.watched(&vchan, verify(&vchan, bytes, window)).await {
                 Ok(Ok(())) => {}
                 Ok(Err(reason)) => return Ok(Err(reason)),
@@ -125,7 +125,7 @@ impl<P: Platform, C: Read + Write> Work<'_, P, C> {
                 let end = guard(self.rt, &vchan, self.place, self.options.watch).await;
                 self.terminal.print(&|out| writeln!(out, "vchan: {end}")).await?;
             }
-            vchan.close().await;
+            close(self.rt, self.xen, vchan).await;
         }
         Ok(Ok(()))
     }

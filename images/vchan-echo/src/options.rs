@@ -14,6 +14,7 @@ pub(crate) struct Options {
     pub(crate) bytes: u64,
     pub(crate) window: u64,
     pub(crate) again: u32,
+    pub(crate) delay: Duration,
     pub(crate) watch: Option<Duration>,
 }
 
@@ -27,6 +28,7 @@ impl Options {
             bytes: 1 << 20,
             window: WINDOW,
             again: 1,
+            delay: Duration::ZERO,
             watch: None,
         };
         words(cmdline).try_for_each(|(name, value)| options.word(name, value).ok_or(name))?;
@@ -39,6 +41,7 @@ impl Options {
             "hold" => self.hold = true,
             "bytes" => self.bytes = value.parse().ok()?,
             "window" => self.window = value.parse().ok().filter(|&window| window > 0)?,
+            "delay" => self.delay = Duration::from_millis(value.parse().ok()?),
             "again" => self.again = value.parse().ok()?,
             "watch" => self.watch = Some(Duration::from_millis(value.parse().ok()?)),
             _ => self.wish.word(name, value)?,

@@ -95,7 +95,7 @@ fn libxenvchan_server(ctx: &Context<'_>, spot: Spot) -> Result<()> {
             "cd /tmp; rm -f pipe; mkfifo pipe; {PROXY} -m server {domain} {path} - <>pipe >&0 2>proxy.log & sleep 0.2"
         )
     };
-    let args = format!("connect=0 path={path} bytes=300000 window=2000");
+    let args = format!("connect=0 path={path} bytes=300000 window=2000 delay=500");
     let guest_a = guest(ctx, &dom0, "client", &args)?;
     dom0.sh(&serve(guest_a.domain))?;
     let said = ctx.expect(&guest_a, "vchan verified: 300000 bytes there and back")?;
