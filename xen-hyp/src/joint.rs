@@ -36,8 +36,11 @@ impl<P: Platform> Joint<P> {
         }
     }
 
+    #[inline]
     fn has(&self, offset: usize, len: usize) -> bool {
-        offset.checked_add(len).is_some_and(|end| end <= self.region.size())
+        // As the region asks it, so that it need not ask again.
+        let size = self.region.size();
+        offset <= size && len <= size - offset
     }
 }
 

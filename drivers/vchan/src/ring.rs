@@ -14,13 +14,15 @@ pub(crate) struct Ring<P: Platform> {
     /// Our index, and the other end's as we know it.
     pub(crate) ours: Cell<u32>,
     pub(crate) theirs: Cell<u32>,
+    /// Bytes from our index on that are known to be there, or to be free, and lie in one piece.
+    quick: Cell<u32>,
 }
 
 impl<P: Platform> Ring<P> {
     /// A ring of this order, whose indices are at `indices` in the control page; both are what was read there.
     pub(crate) fn new(memory: Option<Joint<P>>, order: u16, indices: usize, ours: u32, theirs: u32) -> Self {
         let (ours, theirs) = (Cell::new(ours), Cell::new(theirs));
-        Self { memory, base: offset(order), size: 1 << order, indices, ours, theirs }
+        Self { memory, base: offset(order), size: 1 << order, indices, ours, theirs, quick: Cell::new(0) }
     }
 
     /// Bytes in it, if we are who writes.
@@ -38,6 +40,22 @@ impl<P: Platform> Ring<P> {
         let index = self.ours.get().wrapping_add(len as u32);
         self.ours.set(index);
         index
+    }
+
+    /// Whether so many bytes can be copied without another look, in one piece; if so, they are counted off.
+    #[inline]
+    pub(crate) fn take_quick(&self, len: usize) -> bool {
+        let quick = self.quick.get();
+        let enough = len <= quick as usize;
+        if enough {
+            self.quick.set(quick - len as u32);
+        }
+        enough
+    }
+
+    /// Says how many bytes from our index on there are, or are free.
+    pub(crate) fn know(&self, bytes: u32) {
+        self.quick.set(self.straight(bytes) as u32);
     }
 
     /// How many of so many bytes at our index lie there in one piece.

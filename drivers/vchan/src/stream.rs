@@ -66,7 +66,7 @@ impl<P: Platform> Vchan<P> {
     #[inline]
     fn put_all(&self, bytes: &[u8]) -> bool {
         let (ring, memory) = (&self.out, &self.control.memory);
-        if self.ended.get() || bytes.len() > ring.straight(ring.size.wrapping_sub(ring.used_out())) {
+        if !ring.take_quick(bytes.len()) {
             return false;
         }
         ring.memory(memory).copy_out(ring.place(), bytes);
@@ -78,7 +78,7 @@ impl<P: Platform> Vchan<P> {
     #[inline]
     fn take_all(&self, into: &mut [u8]) -> bool {
         let (ring, memory) = (&self.into, &self.control.memory);
-        if into.len() > ring.straight(ring.used_in()) {
+        if !ring.take_quick(into.len()) {
             return false;
         }
         ring.memory(memory).copy_in(ring.place(), into);
@@ -142,7 +142,7 @@ impl<P: Platform> Vchan<P> {
     /// Says that we write no more; the other end may go on writing. One that is not of this implementation does not
     /// hear of it before we close.
     pub fn finish(&self) {
-        self.ended.set(true);
+        self.end();
         self.control.say(live::FINISHED);
         self.line.notify();
     }
@@ -172,10 +172,16 @@ impl<P: Platform> Vchan<P> {
         exists
     }
 
+    /// No more is written.
+    fn end(&self) {
+        self.ended.set(true);
+        self.out.know(0);
+    }
+
     /// Makes whoever waits look again: that of the reader and that of the writer.
     fn fail(&self, error: Error) {
         self.failed.set(Some(error));
-        self.ended.set(true);
+        self.end();
         self.line.signal().fire();
     }
 
@@ -190,6 +196,7 @@ impl<P: Platform> Vchan<P> {
         }
         self.out.copy_out(&self.control.memory, &bytes[..len]);
         self.control.memory.store(self.out.indices + PROD, self.out.advance(len));
+        self.out.know(self.out.size - self.out.used_out());
         // What was written to one that has closed is lost.
         if self.tell(NOTIFY_WRITE) { Err(Error::Closed) } else { Ok(len) }
     }
@@ -231,6 +238,7 @@ impl<P: Platform> Vchan<P> {
         }
         self.into.copy_in(&self.control.memory, &mut into[..len]);
         self.control.memory.store(self.into.indices + CONS, self.into.advance(len));
+        self.into.know(self.into.used_in());
         self.tell(NOTIFY_READ);
         Ok(len)
     }
@@ -264,7 +272,7 @@ impl<P: Platform> Vchan<P> {
         let now = flags >> self.control.role.peer().live_shift() & 0xff;
         if now == live::CLOSED {
             self.closed.set(true);
-            self.ended.set(true);
+            self.end();
         }
         if self.closed.get() { live::CLOSED } else { now }
     }
