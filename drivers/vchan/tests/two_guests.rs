@@ -151,7 +151,7 @@ fn bytes_pass_both_ways_at_once_through_rings_of_every_kind() {
 }
 
 #[test]
-#[ignore = "two minutes, in a release build"]
+#[ignore = "a minute, in a release build"]
 fn a_gibibyte_passes_both_ways_at_once_through_rings_of_a_page() {
     let rng = RefCell::new(Rng::new());
     let pair = Pair::new();
