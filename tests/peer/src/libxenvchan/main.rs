@@ -19,7 +19,7 @@ use core::fmt::{self, Write as _};
 use library::{Ended, Vchan};
 
 const FIRST_MARK: u64 = 7_000_100;
-/// The largest block.
+/// The largest block. The stack has room for it.
 const LARGEST: usize = 1 << 20;
 /// How often, and how many milliseconds later, a server is looked for.
 const LOOKS: u32 = 1000;
@@ -64,16 +64,8 @@ extern "C" fn main(count: c_int, words: *const *const c_char) -> c_int {
     }
 }
 
-/// A block's bytes.
-static mut BLOCK: [u8; LARGEST] = [0x5a; LARGEST];
-
-fn block() -> &'static mut [u8] {
-    // SAFETY: there is one thread, and this is called once, by whichever of the two ends we are.
-    unsafe { &mut *(&raw mut BLOCK) }
-}
-
 fn serve(domain: c_int, path: &CStr, left: usize, right: usize) -> ! {
-    let block = block();
+    let block = &mut [0x5a; LARGEST][..];
     loop {
         let Some(vchan) = Vchan::serve(domain, path, left, right) else {
             fail(format_args!("no vchan can be served"))
@@ -114,7 +106,7 @@ fn obey(vchan: &Vchan, block: &mut [u8]) -> Result<(), Ended> {
 }
 
 fn load(domain: c_int, path: &CStr, jobs: &str) -> ! {
-    let block = block();
+    let block = &mut [0x5a; LARGEST][..];
     let vchan = (0..LOOKS).find_map(|_| {
         let found = Vchan::connect(domain, path);
         if found.is_none() {
