@@ -284,7 +284,8 @@ impl Netback {
             steps -= 1;
             if let Order::Random(rng) = &mut inner.order {
                 // Packets do not overtake each other; that they have gone may be told in any order.
-                let which = if due > 0 { rng.within(0..due) } else { break };
+                let movable = inner.pending[..due].iter().any(Packet::is_movable);
+                let which = if movable { rng.within(0..due) } else { break };
                 any = true;
                 match next {
                     Some(next) if next <= which => self.deliver(inner, next),
@@ -305,7 +306,8 @@ impl Netback {
             self.answer(inner, done);
         }
         // A random number of steps may be none.
-        any || matches!(inner.order, Order::Random(_)) && !inner.pending.is_empty()
+        let is_due = |packet: &Packet| packet.due_ns <= now_ns && packet.is_movable();
+        any || matches!(inner.order, Order::Random(_)) && inner.pending.iter().any(is_due)
     }
 
     /// Ends everything that is under way.
@@ -407,6 +409,11 @@ impl Packet {
     /// It has gone out, and nobody has it any more.
     fn is_done(&self) -> bool {
         self.delivered && self.ticket.as_ref().is_none_or(|ticket| Rc::strong_count(ticket) == 1)
+    }
+
+    /// Something can be done about it without time passing.
+    fn is_movable(&self) -> bool {
+        !self.delivered || self.is_done()
     }
 
     /// The pages of it that are mapped.
