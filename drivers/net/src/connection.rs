@@ -11,7 +11,7 @@ use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use fata_ring::Corrupt;
-use xen_hyp::{Channel, DomId, PAGE_SIZE, Platform, Xen};
+use xen_hyp::{Channel, DomId, PAGE_SIZE, Platform, PortStatus, Xen};
 
 pub(crate) struct Connection<P: Platform> {
     pub(crate) agreed: Agreed,
@@ -86,6 +86,14 @@ impl<P: Platform> Connection<P> {
         self.queues.iter().flat_map(|queue| {
             let split = Some(&queue.rx_channel).filter(|_| self.agreed.split);
             core::iter::once(&queue.tx_channel).chain(split)
+        })
+    }
+
+    /// Whether there is somebody at the other end of all event channels. A backend that was started again and failed with
+    /// our rings, or failed at first, may say that it is connected all the same, as Linux's does.
+    pub(crate) fn is_heard(&self, xen: &Xen<P>) -> bool {
+        !self.channels().any(|channel| {
+            matches!(xen.status(channel.port()), Ok(PortStatus::Unbound(_) | PortStatus::Closed))
         })
     }
 

@@ -235,6 +235,11 @@ impl<P: Platform> Inner<P> {
         self.flush();
     }
 
+    /// Whether the backend really is connected, if it says so.
+    pub(crate) fn is_heard(&self) -> bool {
+        self.line.borrow().connection.as_ref().is_none_or(|connection| connection.is_heard(&self.xen))
+    }
+
     pub(crate) fn is_broken(&self) -> bool {
         self.is_broken.get()
     }

@@ -79,11 +79,14 @@ impl<P: Platform> Nic<P> {
             Err(closed) => {
                 // It has let go, or never got hold of it.
                 drop(connection);
-                *refusals += 1;
-                // Both of us would keep each other busy for ever.
-                return if *refusals < REFUSALS_MAX { Ok(()) } else { closed.stirred().await };
+                return refused(closed, refusals).await;
             }
         };
+        if !connection.is_heard(&self.0.xen) {
+            device.close().await?;
+            drop(connection);
+            return refused(device, refusals).await;
+        }
         *refusals = 0;
         let carrier = device.watch("carrier")?;
         let state = carrier_of(&device).await?;
@@ -168,8 +171,8 @@ impl<P: Platform> Nic<P> {
                 Some(_) => {}
             }
             let state = carrier_of(device).await?;
-            // Unless what we read was another's already.
-            if device.look().await? == Change::Ended {
+            // Unless what we read was another's already, or of one that lost us between two of our looks.
+            if device.look().await? == Change::Ended || !self.0.is_heard() {
                 return Ok(End::Away);
             }
             self.0.set_state(state);
@@ -185,6 +188,16 @@ struct Said {
     agreed: Agreed,
     mac: EthernetAddress,
     mtu: usize,
+}
+
+/// Goes on with a device that was closed since its backend did not connect, though not for ever: both of us would keep
+/// each other busy.
+async fn refused<P: Platform, S>(
+    device: Device<P, S>,
+    refusals: &mut u32,
+) -> Result<(), fata_xenstore::Error> {
+    *refusals += 1;
+    if *refusals < REFUSALS_MAX { Ok(()) } else { device.stirred().await }
 }
 
 /// What the backend says of its cable. One that says nothing has none that could be out.

@@ -6,10 +6,11 @@ use common::packets::raw;
 use common::{Machine, Wakes, guest, receive, receive_all, received, send, sent};
 use fata_link::{Link, Status};
 use fata_net::{Error, Nic, Options, State};
-use fata_sim::{NetFeatures, Netback, Order, Setup, Store, state};
+use fata_sim::{NetFeatures, Netback, Order, Setup, Store, Way, state};
 use smoltcp::phy::Device;
 use smoltcp::wire::EthernetAddress;
 use std::cell::{Cell, RefCell};
+use xen_hyp::SharedMem;
 
 /// What is late, how it comes to be, and how it comes.
 type Late = (&'static str, fn(&Machine), fn(&Machine));
@@ -312,6 +313,32 @@ fn a_backend_that_refuses_is_not_pestered() {
     machine.finish_anyhow();
 }
 
+/// Linux's, if it was started again and cannot do with the rings that it finds, says why, and then that it is connected.
+#[test]
+fn a_backend_that_only_says_that_it_is_connected_is_connected_to_again() {
+    let spoil: [Happening; 3] = [
+        ("ring", |m| m.back.ring(0, Way::Tx).unwrap().store(8, 12345)),
+        ("queues", |m| m.back.change_features(|features| features.queues = 1)),
+        ("reference", |m| m.back.vdev().write_front("queue-1/rx-ring-ref", "4000")),
+    ];
+    for (what, spoil) in spoil {
+        let options = Options { queues: 2, split: true, ..Options::default() };
+        let machine = Machine::new(options, NetFeatures::default());
+        let mut tasks = machine.tasks();
+        tasks.run();
+        spoil(&machine);
+        // Both before we look.
+        machine.back.unbind();
+        machine.back.bind();
+        tasks.run();
+        assert!(machine.back.queues() > 0 && !machine.back.complaints().is_empty(), "{what}");
+        assert_eq!((machine.nic.state(), machine.nic.totals().connects), (State::Ready, 2), "{what}");
+        common::two::works(&machine, &mut tasks);
+        drop(tasks);
+        machine.finish_anyhow();
+    }
+}
+
 #[test]
 fn one_that_is_not_served_any_more_is_down_and_comes_up_when_it_is() {
     let machine = Machine::usual();
@@ -377,7 +404,7 @@ fn one_goes_on_while_another_comes_and_goes() {
         |m| m.back.bind(),
         |m| m.back.crash(true),
         |m| m.replug(),
-        |m| m.back.publish(0, fata_sim::Way::Rx, 12345),
+        |m| m.back.publish(0, Way::Rx, 12345),
         |m| m.back.pull(),
         |m| m.replug(),
     ];
