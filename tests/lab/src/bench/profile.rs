@@ -57,17 +57,18 @@ impl Profile {
     fn parse(text: &str, kind: &str, from: usize, to: usize) -> Result<Self> {
         let mut profile = Self::default();
         let (mut has_begun, mut last, mut traps) = (from == 0, 0, BTreeMap::new());
-        let mut wanted = false;
+        let (mut has_ended, mut wanted) = (false, false);
         for entry in text.lines() {
             let words: Vec<_> = entry.split(' ').collect();
             let hex = |word: &str| u64::from_str_radix(word, 16);
             match words[..] {
                 ["line" | "mark", number] => {
                     // What is under way ends with the one that is looked for.
-                    wanted = has_begun && last != to;
+                    wanted = has_begun && !has_ended;
                     if words[0] == kind {
                         last = number.parse()?;
                         has_begun |= last == from;
+                        has_ended |= last == to;
                     }
                 }
                 ["block" | "trap", ..] if !wanted => {}
