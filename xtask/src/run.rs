@@ -1,6 +1,7 @@
 //! `xtask run`: boots an image under real Xen and joins the terminal to its console.
 
 use std::env;
+use std::fs::File;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{self, Command};
@@ -10,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use fata_lab::{
     Annotator, BuildRequest, Config, Contents, DiskWish, Dom0, Dom0less, DomU, End, Gic, Guest, Lab, Left,
-    Optimise, Progress, Symboliser, Terminal, Transcript, XenVersion, XlDomU,
+    Optimise, Progress, Recording, Symboliser, Terminal, Transcript, Vif, VifWish, XenVersion, XlDomU,
 };
 
 /// Where Xen loads a guest's image (xen/include/public/arch-arm.h, GUEST_RAM0_BASE).
@@ -32,6 +33,12 @@ pub(crate) struct Options {
     /// ends
     #[arg(long = "disk", value_name = "MiB|FILE", requires = "dom0")]
     disks: Vec<String>,
+    /// Give it a network card, on a bridge with dom0, which is 10.0.0.1 and knows DHCP; implies --dom0
+    #[arg(long)]
+    net: bool,
+    /// Write all that its network card sends and receives to this file, for Wireshark, as it happens; implies --net
+    #[arg(long, value_name = "FILE")]
+    pcap: Option<PathBuf>,
     /// Interrupt controller of the board
     #[arg(long, default_value = "3", value_parser = ["2", "3"])]
     gic: String,
@@ -61,6 +68,9 @@ pub(crate) struct Options {
     timeout: Option<u64>,
 }
 
+/// The last byte of the card's hardware address.
+const VIF: u8 = 2;
+
 /// What is to be run.
 struct Image {
     name: String,
@@ -71,7 +81,7 @@ struct Image {
 /// The machine under the guest.
 enum Machine {
     Dom0less(Dom0less),
-    Dom0(Box<Dom0>),
+    Dom0(Box<Dom0>, Option<Recording>),
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
@@ -103,6 +113,9 @@ fn run_with_decoder() -> Result<()> {
 
 /// Runs the image, again for each reboot. Gives the signal that ended it, if one did.
 fn session(options: &Options, lab: &Lab, image: &Image, progress: &Progress) -> Result<Option<i32>> {
+    if let Some(file) = &options.pcap {
+        File::create(file).with_context(|| format!("cannot write {}", file.display()))?;
+    }
     let symbols = image.elf.as_deref().map(Symboliser::open).transpose()?;
     let limit = options.timeout.map(Duration::from_secs);
     let deadline = limit.map(|limit| Instant::now() + limit);
@@ -123,6 +136,7 @@ fn session(options: &Options, lab: &Lab, image: &Image, progress: &Progress) -> 
         let ended = || guest.ended().is_some() && machine.drain(&image.name, &guest);
         let left =
             terminal.attach(&guest.console, deadline, |bytes| names.feed(&decoder.text(bytes)), ended)?;
+        machine.finish_recording();
         let name = &image.name;
         match (left, guest.ended()) {
             (Left::Guest, Some(End::Reboot)) => {}
@@ -172,7 +186,7 @@ impl Options {
             timeout: limit.map_or(NO_LIMIT, |limit| limit + GRACE),
             ..Config::default()
         };
-        if self.dom0 {
+        if self.dom0 || self.net || self.pcap.is_some() {
             let host = Dom0::start(lab, &config, progress)?;
             let mut domu = XlDomU::new(&image.name, image.file.clone(), self.memory);
             domu.args.clone_from(&self.args);
@@ -180,8 +194,17 @@ impl Options {
                 let name = format!("xvd{letter}");
                 domu.disks.push(host.make_disk(&wish(&name, what)?)?.spec(&name));
             }
+            if self.net || self.pcap.is_some() {
+                domu.vifs.push(VifWish::new(VIF).spec());
+            }
+            domu.paused = self.pcap.is_some();
             let guest = host.create(&domu)?;
-            return Ok((Machine::Dom0(Box::new(host)), guest));
+            let recording = self.pcap.as_deref().map(|file| record(lab, &host, &guest, file, progress));
+            let recording = recording.transpose()?;
+            if domu.paused {
+                host.sh(&format!("xl unpause {}", guest.domain))?;
+            }
+            return Ok((Machine::Dom0(Box::new(host), recording), guest));
         }
         let mut domu = DomU::new(image.file.clone(), self.memory);
         domu.bootargs.clone_from(&self.args);
@@ -197,12 +220,21 @@ impl Machine {
         match self {
             // Its serial line ends with the machine, which ends with the guest.
             Self::Dom0less(_) => false,
-            Self::Dom0(host) => {
+            Self::Dom0(host, _) => {
                 if let Err(error) = host.drain(name, guest) {
                     eprintln!("[{error:#}]");
                 }
                 true
             }
+        }
+    }
+
+    /// Has all that was recorded arrive.
+    fn finish_recording(&self) {
+        if let Self::Dom0(host, Some(recording)) = self
+            && let Err(error) = host.finish(recording)
+        {
+            eprintln!("[{error:#}]");
         }
     }
 
@@ -220,9 +252,16 @@ impl Machine {
     fn transcript(&self) -> &Transcript {
         match self {
             Self::Dom0less(machine) => &machine.xen,
-            Self::Dom0(host) => &host.serial,
+            Self::Dom0(host, _) => &host.serial,
         }
     }
+}
+
+/// Records the card of a guest that does not run yet, after what is in the file of an earlier boot.
+fn record(lab: &Lab, host: &Dom0, guest: &Guest, file: &Path, progress: &Progress) -> Result<Recording> {
+    let open = File::options().append(true).create(true).open(file);
+    let open = open.with_context(|| format!("cannot write {}", file.display()))?;
+    host.record(Vif::new(guest), &lab.build_peer(progress)?, open)
 }
 
 /// A disk of so many MiB, or with the contents of this file.

@@ -22,8 +22,8 @@ impl Footprint {
 }
 
 impl Dom0 {
-    /// Takes stock: domains (also those that are dead but held by somebody), loop devices, Xenstore, grants and
-    /// event channels.
+    /// Takes stock: domains (also those that are dead but held by somebody), loop devices, interfaces of
+    /// backends, Xenstore, grants and event channels.
     pub fn footprint(&self) -> Result<Footprint> {
         let mut found = BTreeSet::new();
         let domains = self.sh("xl list | awk 'NR > 1 { print $1, $2 }'")?;
@@ -31,6 +31,8 @@ impl Dom0 {
         let loops = self.sh("cd /sys/block; for d in loop*; do [ -d $d/loop ] && \
                              echo $d $(cat $d/loop/backing_file); done; true")?;
         found.extend(loops.lines().map(|line| format!("loop device {line}")));
+        let vifs = self.sh("cd /sys/class/net; for i in vif*; do [ ! -e $i ] || echo $i; done")?;
+        found.extend(vifs.lines().map(|line| format!("interface {line}")));
         let nodes = self.store_tree("/")?.into_keys();
         found.extend(nodes.filter(|path| !lasts(path)).map(|path| format!("Xenstore node {path}")));
         // Both answer on Xen's console, of which `xl dmesg` shows what has come since it was cleared.

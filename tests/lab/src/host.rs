@@ -274,7 +274,7 @@ impl Dom0 {
         done.map(|_| ())
     }
 
-    fn ports(&self) -> MutexGuard<'_, Ports> {
+    pub(crate) fn ports(&self) -> MutexGuard<'_, Ports> {
         self.ports.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -136,7 +136,7 @@ impl Lab {
 
     /// Builds the program for Linux that is measured beside images; it needs no library, so the target for images
     /// will do.
-    pub(crate) fn build_peer(&self, ui: &Progress) -> Result<PathBuf> {
+    pub fn build_peer(&self, ui: &Progress) -> Result<PathBuf> {
         let arch = &ARCHES[0];
         let mut flags = vec!["-Crelocation-model=static".to_owned()];
         if let Some(sysroot) = self.sysroot(arch.target, ui)? {

@@ -138,6 +138,22 @@ impl Dom0 {
         self.sh(&format!("ip link set {} {}", vif.interface(), if up { "up" } else { "down" })).map(drop)
     }
 
+    /// Waits until the guest has sent so many packets more, or if it is fewer by then, since the backend is new, so many
+    /// in all.
+    pub fn wait_for_packets(&self, vif: Vif, packets: u64, timeout: Duration) -> Result<()> {
+        let file = format!("/sys/class/net/{}/statistics/rx_packets", vif.interface());
+        let script = format!(
+            "at() {{ cat {file} 2>/dev/null || echo 0; }}; from=$(at); n={}\n\
+             until now=$(at); [ $now -ge $((from + {packets})) ]; do\n\
+             [ $now -ge $from ] || from=0\n\
+             n=$((n - 1)); [ $n -gt 0 ] || {{ echo $((now - from)); exit 1; }}; usleep 10000\ndone",
+            timeout.as_millis() / 10 + 1
+        );
+        let output = self.run(&script, timeout * 4 + DETACH_TIMEOUT)?;
+        ensure!(output.code == 0, "the guest sent only {} packets", output.text().trim());
+        Ok(())
+    }
+
     /// One of the numbers that Linux counts of the backend's interface (`rx_packets`, which are those that the guest
     /// sent, `tx_dropped`).
     pub fn vif_statistic(&self, vif: Vif, name: &str) -> Result<u64> {

@@ -1,7 +1,10 @@
-//! The virtio ports that carry guests' consoles out of dom0.
+//! The virtio ports that carry guests' consoles out of dom0, and recordings of networks.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write;
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
@@ -31,21 +34,48 @@ struct Port {
     name: String,
     input: Arc<Mutex<UnixStream>>,
     /// Where what arrives goes. Nothing should arrive while there is nobody.
-    output: Arc<Mutex<Option<Transcript>>>,
+    output: Arc<Mutex<Option<Output>>>,
+}
+
+/// Whoever gets what arrives.
+enum Output {
+    /// A guest's console.
+    Console(Transcript),
+    /// A file that is not looked into here.
+    File(Written),
+}
+
+/// A file that is being written, without its first bytes if these are to be left out.
+struct Written {
+    file: File,
+    skip: usize,
+    /// Bytes that arrived.
+    count: Arc<AtomicU64>,
+}
+
+impl Written {
+    fn push(&mut self, bytes: &[u8]) {
+        let skipped = self.skip.min(bytes.len());
+        self.skip -= skipped;
+        // Nobody to tell of a full disk; but the count then says that all is there.
+        let _ = self.file.write_all(&bytes[skipped..]);
+        self.count.fetch_add(bytes.len() as u64, Ordering::Release);
+    }
 }
 
 impl Ports {
     /// One more port, at the other end of `stream`.
     pub(crate) fn add(&mut self, name: String, stream: UnixStream) -> Result<()> {
         let input = Arc::new(Mutex::new(stream.try_clone()?));
-        let output = Arc::new(Mutex::new(None::<Transcript>));
+        let output = Arc::new(Mutex::new(None::<Output>));
         let current = Arc::clone(&output);
         Transcript::follow(stream, move |bytes| {
-            let current = current.lock().unwrap_or_else(PoisonError::into_inner);
-            match (&*current, bytes) {
-                (Some(transcript), Some(bytes)) => transcript.push(bytes),
-                (Some(transcript), None) => transcript.end(),
-                (None, _) => {}
+            let mut current = current.lock().unwrap_or_else(PoisonError::into_inner);
+            match (&mut *current, bytes) {
+                (Some(Output::Console(transcript)), Some(bytes)) => transcript.push(bytes),
+                (Some(Output::Console(transcript)), None) => transcript.end(),
+                (Some(Output::File(file)), Some(bytes)) => file.push(bytes),
+                (Some(Output::File(_)) | None, _) => {}
             }
         });
         self.free.push(Port { name, input, output });
@@ -62,16 +92,31 @@ impl Ports {
         self.count += 1;
         let again = if self.count == 1 { String::new() } else { format!("-{}", self.count) };
         let output = Transcript::create(&folder.file(&format!("console-{guest}{again}.log")))?;
-        port.lead_to(Some(output.clone()));
+        port.lead_to(Some(Output::Console(output.clone())));
         let found = (port.name.clone(), Console::new(output, Arc::clone(&port.input), None));
         self.taken.insert(guest.to_owned(), port);
         Ok(found)
     }
 
+    /// A port whose bytes go to a file, all but the first few, until [`Self::give_back`]; and how many have arrived.
+    pub(crate) fn take_for(
+        &mut self,
+        whom: &str,
+        file: File,
+        skip: usize,
+    ) -> Result<(String, Arc<AtomicU64>)> {
+        let port = self.free.pop().context("no port is free")?;
+        let count = Arc::new(AtomicU64::new(0));
+        port.lead_to(Some(Output::File(Written { file, skip, count: Arc::clone(&count) })));
+        let name = port.name.clone();
+        self.taken.insert(whom.to_owned(), port);
+        Ok((name, count))
+    }
+
     /// The guest is gone.
     pub(crate) fn give_back(&mut self, guest: &str) {
         let Some(port) = self.taken.remove(guest) else { return };
-        if let Some(transcript) = port.lead_to(None) {
+        if let Some(Output::Console(transcript)) = port.lead_to(None) {
             transcript.end();
         }
         self.free.push(port);
@@ -79,7 +124,7 @@ impl Ports {
 }
 
 impl Port {
-    fn lead_to(&self, transcript: Option<Transcript>) -> Option<Transcript> {
-        std::mem::replace(&mut *self.output.lock().unwrap_or_else(PoisonError::into_inner), transcript)
+    fn lead_to(&self, output: Option<Output>) -> Option<Output> {
+        std::mem::replace(&mut *self.output.lock().unwrap_or_else(PoisonError::into_inner), output)
     }
 }

@@ -55,13 +55,21 @@ pub fn prepare(lab: &Lab, cases: &[&Case], ui: &Progress) -> Result<()> {
     Ok(())
 }
 
-/// The images of some cases, by name.
-pub type Images = BTreeMap<&'static str, Built>;
+/// What some cases run.
+pub struct Images {
+    /// Images by name.
+    built: BTreeMap<&'static str, Built>,
+    /// The program for Linux, in dom0 and in other guests, if one of them wants it.
+    peer: Option<PathBuf>,
+}
 
-/// Builds each image that a case runs.
+/// Builds whatever a case runs.
 pub fn build(lab: &Lab, cases: &[&Case], ui: &Progress) -> Result<Images> {
     let names: BTreeSet<_> = cases.iter().map(|case| case.image).collect();
-    names.into_iter().map(|name| Ok((name, lab.build(&BuildRequest::new(name), ui)?))).collect()
+    let build = |name| Ok((name, lab.build(&BuildRequest::new(name), ui)?));
+    let built = names.into_iter().map(build).collect::<Result<_>>()?;
+    let peer = cases.iter().any(|case| case.peer).then(|| lab.build_peer(ui)).transpose()?;
+    Ok(Images { built, peer })
 }
 
 /// Runs all, `jobs` at a time; `report` is called as each ends.
@@ -80,7 +88,13 @@ pub fn run(
         fs::copy(&original.elf, &elf)?;
         Ok((name, Built { image, elf, ..original.clone() }))
     };
-    let images: Images = originals.iter().map(copy).collect::<Result<_>>()?;
+    let built = originals.built.iter().map(copy).collect::<Result<_>>()?;
+    let peer = originals.peer.as_ref().map(|original| -> Result<_> {
+        let peer = folder.file("fata-peer");
+        fs::copy(original, &peer)?;
+        Ok(peer)
+    });
+    let images = Images { built, peer: peer.transpose()? };
     let queue: Mutex<VecDeque<&Case>> = Mutex::new(cases.iter().copied().collect());
     let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
     thread::scope(|scope| {
@@ -99,8 +113,10 @@ fn run_one(lab: &Lab, images: &Images, case: &Case) -> Outcome {
     let started = Instant::now();
     let deadline = Cell::new(None);
     let result = catch_unwind(AssertUnwindSafe(|| {
-        let built = images.get(case.image).with_context(|| format!("{} was not built", case.image))?;
-        (case.run)(&Context { lab, built, name: &case.name, limit: case.limit, deadline: &deadline })
+        let built = images.built.get(case.image);
+        let built = built.with_context(|| format!("{} was not built", case.image))?;
+        let (peer, name, limit) = (images.peer.as_deref(), &case.name, case.limit);
+        (case.run)(&Context { lab, built, peer, name, limit, deadline: &deadline })
     }));
     let failure = match result {
         Ok(Ok(())) => None,

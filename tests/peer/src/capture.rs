@@ -12,6 +12,8 @@ const ROOM: u32 = 16 << 20;
 /// The longest frame, for which also a large one counts that is cut up later.
 const FRAME: usize = 80 << 10;
 const RECORD: usize = 16;
+/// The interface is down, or gone.
+const ENETDOWN: isize = -100;
 /// The header of a capture (draft-ietf-opsawg-pcap): nanoseconds, version 2.4, frames' greatest length, Ethernet.
 const HEADER: [u32; 6] = [0xa1b2_3c4d, 4 << 16 | 2, 0, 0, FRAME as u32, 1];
 /// linux/ethtool.h: sums of what is received and sent, segmentation in the device and before it, and reassembly.
@@ -25,7 +27,13 @@ pub(crate) fn run(interface: &str) -> Result<(), Failed> {
     put(&mut record, &HEADER);
     Out.write_all(&record[..4 * HEADER.len()])?;
     loop {
-        let Some(length) = socket.receive(&mut record[RECORD..])? else { continue };
+        let length = match socket.receive(&mut record[RECORD..]) {
+            Ok(Some(length)) => length,
+            // It may come up again.
+            Ok(None) | Err(Failed(_, ENETDOWN)) => continue,
+            // Words about it would not be frames.
+            Err(_) => return Ok(()),
+        };
         let [seconds, ns] = sys::wall_clock()?;
         put(&mut record, &[seconds as u32, ns as u32, length as u32, length as u32]);
         Out.write_all(&record[..RECORD + length])?;

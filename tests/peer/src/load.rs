@@ -1,15 +1,21 @@
 //! Drives a machine under test over the network, Linux or Fata alike, and measures what that takes.
 
+use core::ffi::CStr;
 use core::fmt::Write as _;
 use core::net::IpAddr;
+use core::sync::atomic::Ordering;
 
 use fata_peer::net::{self, Command, Job, Kind, LARGEST, pattern};
 
 use crate::serve::Line;
 use crate::socket::{Address, Socket};
-use crate::sys::{self, Failed, Out};
+use crate::sys::{self, Failed, File, Out};
 use crate::{FIRST_MARK, fail};
 
+/// The end of a stream without a length.
+const ENOUGH: &CStr = c"/tmp/enough";
+/// Or a stream would take its time to end.
+const UNDER_WAY: u32 = 256 << 10;
 /// What came and was not fetched yet.
 const ROOM: u32 = 32 << 20;
 /// A packet that takes so long was lost.
@@ -226,26 +232,30 @@ impl Load {
     }
 }
 
-/// Sends so many bytes of a pattern, while what comes back is compared with them.
+/// Sends so many bytes of a pattern, while what comes back is compared with them; with none, until there is a file
+/// [`ENOUGH`].
 pub(crate) fn verify(target: IpAddr, count: u64) -> Result<(), Failed> {
     let stream = connect(target)?;
+    stream.little(UNDER_WAY)?;
     stream.send_all(b"E\n")?;
+    let [sent, ..] = sys::shared()?;
     let mut bytes = [0; LARGEST];
     if sys::fork()? {
-        let mut sent = 0;
-        while sent < count {
-            let length = (count - sent).min(LARGEST as u64) as usize;
-            pattern(sent, &mut bytes[..length]);
+        let mut at = 0;
+        while if count == 0 { File::open_to_read(ENOUGH).is_err() } else { at < count } {
+            let length = if count == 0 { LARGEST } else { (count - at).min(LARGEST as u64) as usize };
+            pattern(at, &mut bytes[..length]);
             stream.send_all(&bytes[..length])?;
-            sent += length as u64;
+            at += length as u64;
         }
+        sent.store(at, Ordering::Release);
         stream.finish()?;
         sys::exit(0);
     }
     let (mut had, mut should) = (0, [0; LARGEST]);
     loop {
         match stream.receive(&mut bytes)? {
-            Some(0) if had == count => break,
+            Some(0) if had == sent.load(Ordering::Acquire) => break,
             Some(more @ 1..) => {
                 pattern(had, &mut should[..more]);
                 if bytes[..more] != should[..more] {
@@ -253,7 +263,8 @@ pub(crate) fn verify(target: IpAddr, count: u64) -> Result<(), Failed> {
                 }
                 had += more as u64;
             }
-            _ => fail(format_args!("only {had} of {count} bytes came back")),
+            Some(_) => fail(format_args!("only {had} bytes came back")),
+            None => fail(format_args!("nothing came back after {had} bytes")),
         }
     }
     sys::wait()?;

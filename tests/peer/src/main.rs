@@ -8,7 +8,7 @@
 //! | `serve` | in a guest, what `images/net-bench` serves, in processes of their own that stay |
 //! | `load ADDRESS JOBS` | in domain 0, drives such a guest; marks as below, around each job's own packets |
 //! | `await ADDRESS MS` | in domain 0, waits so long at most until that address answers a ping, and marks 100 then |
-//! | `verify ADDRESS BYTES` | in domain 0, sends bytes to such a guest and compares what comes back |
+//! | `verify ADDRESS BYTES` | in domain 0, sends so many bytes to such a guest, or until there is /tmp/enough, and compares what comes back |
 //! | `offloads INTERFACE on` or `off` | in either, has Linux leave sums and segmentation to the interface, or not |
 //! | `capture INTERFACE` | in domain 0, writes all frames of the interface to standard output, as a pcap file |
 //! | `echo DOMID PORT` | in domain 0, answers each event of that port with one |

@@ -31,6 +31,7 @@ const IPPROTO_ICMPV6: usize = 58;
 const ETH_P_ALL: u16 = 3;
 const SOL_SOCKET: usize = 1;
 const SO_REUSEADDR: usize = 2;
+const SO_SNDBUF: usize = 7;
 const SO_RCVTIMEO: usize = 20;
 const SO_RCVBUFFORCE: usize = 33;
 const TCP_NODELAY: usize = 1;
@@ -196,6 +197,11 @@ impl Socket {
     /// Makes room for what is not fetched at once; only root may have so much.
     pub(crate) fn room(&self, bytes: u32) -> Result<(), Failed> {
         self.set(SOL_SOCKET, SO_RCVBUFFORCE, &bytes)
+    }
+
+    /// Keeps no more than that under way.
+    pub(crate) fn little(&self, bytes: u32) -> Result<(), Failed> {
+        self.set(SOL_SOCKET, SO_SNDBUF, &bytes)
     }
 
     /// Has each write be sent at once.

@@ -88,21 +88,7 @@ impl Worker {
     pub fn new(lab: &Lab, parts: &XenParts, ui: &Progress) -> Result<Self> {
         let program = lab.build_peer(ui)?;
         let read = |file: &Path| fs::read(file).with_context(|| format!("reading {}", file.display()));
-        let bytes = read(&program)?;
-        let modules = dom0::locate(&parts.root, &format!("usr/lib/modules/{}", parts.kernel_release))?;
-        let mut archive = initramfs(&parts.root, WORK_INIT)?;
-        archive.directory("lib");
-        let mut order = String::new();
-        for module in modules::closure(&modules, &WORK_MODULES)? {
-            archive.file(&format!("lib/{}.ko", module.name), 0o644, &module.object);
-            order += &format!("{}\n", module.name);
-        }
-        archive.file("lib/order", 0o644, order.as_bytes());
-        archive.file("lib/dhcp", 0o755, DHCP.as_bytes());
-        for directory in ["proc", "sys", "run"] {
-            archive.directory(directory);
-        }
-        archive.file("bin/fata-peer", 0o755, &bytes);
+        let mut archive = worker(parts, &read(&program)?)?;
         let vchan_program = lab.build_vchan_peer(parts, ui)?;
         archive.file("bin/fata-vchan-peer", 0o755, &read(&vchan_program)?);
         archive.directory("usr");
@@ -138,6 +124,49 @@ impl Worker {
     pub fn server(words: &str) -> String {
         format!("{} work=serve {words}", Peer::command_line("hvc0"))
     }
+}
+
+/// A Linux that is on a network beside guests under test, and serves it.
+#[derive(Clone, Debug)]
+pub(crate) struct Neighbour {
+    /// The kernel.
+    pub(crate) kernel: PathBuf,
+    /// Its initial RAM disk.
+    pub(crate) ramdisk: PathBuf,
+}
+
+impl Neighbour {
+    /// Makes it from dom0's parts and the program of tests/peer.
+    pub(crate) fn new(lab: &Lab, parts: &XenParts, program: &Path) -> Result<Self> {
+        let bytes = fs::read(program).with_context(|| format!("reading {}", program.display()))?;
+        let dir = lab.dir().join("images/fata-peer");
+        fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
+        let name = format!("neighbour-{}", parts.version);
+        let ramdisk = dir.join(&name);
+        // Cases run at the same time.
+        let _lock = lab.lock(&name, &Progress::quiet())?;
+        image::replace(&ramdisk, &worker(parts, &bytes)?.finish())?;
+        Ok(Self { kernel: parts.kernel.clone(), ramdisk })
+    }
+}
+
+/// The files of a Linux that does what its command line says.
+fn worker(parts: &XenParts, program: &[u8]) -> Result<Archive> {
+    let modules = dom0::locate(&parts.root, &format!("usr/lib/modules/{}", parts.kernel_release))?;
+    let mut archive = initramfs(&parts.root, WORK_INIT)?;
+    archive.directory("lib");
+    let mut order = String::new();
+    for module in modules::closure(&modules, &WORK_MODULES)? {
+        archive.file(&format!("lib/{}.ko", module.name), 0o644, &module.object);
+        order += &format!("{}\n", module.name);
+    }
+    archive.file("lib/order", 0o644, order.as_bytes());
+    archive.file("lib/dhcp", 0o755, DHCP.as_bytes());
+    for directory in ["proc", "sys", "run"] {
+        archive.directory(directory);
+    }
+    archive.file("bin/fata-peer", 0o755, program);
+    Ok(archive)
 }
 
 fn initramfs(root: &Path, init: &str) -> Result<Archive> {

@@ -7,5 +7,6 @@ mod profile;
 
 pub use counter::{Counter, address_of_main};
 pub use events::{Counts, Event, Span};
+pub(crate) use linux::Neighbour;
 pub use linux::{Peer, Worker};
 pub use profile::{Profile, Spent, Trap, xen_symbols};

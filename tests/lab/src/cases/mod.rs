@@ -17,6 +17,7 @@ mod hardship;
 mod idle;
 mod lent;
 mod memory;
+mod net;
 mod orders;
 mod store;
 mod trees;
@@ -24,7 +25,7 @@ mod vchan;
 
 use std::cell::Cell;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -64,6 +65,7 @@ pub fn all() -> Vec<Case> {
     block::add(&mut cases);
     lent::add(&mut cases);
     vchan::add(&mut cases);
+    net::add(&mut cases);
     idle::add(&mut cases);
     bare::add(&mut cases);
     cases
@@ -77,6 +79,8 @@ pub struct Case {
     pub limit: Duration,
     /// The package below `images/` that it runs, with features of it.
     pub image: &'static str,
+    /// Whether it runs the lab's program for Linux (tests/peer) as well.
+    pub(crate) peer: bool,
     /// The machine that is worth preparing before it starts.
     pub(crate) dom0: Option<(XenVersion, Gic)>,
     pub(crate) run: Run,
@@ -98,7 +102,7 @@ impl Case {
     }
 
     fn named(name: String, run: Run) -> Self {
-        Self { name, limit: Duration::from_secs(60), image: MIR_CONSOLE, dom0: None, run }
+        Self { name, limit: Duration::from_secs(60), image: MIR_CONSOLE, peer: false, dom0: None, run }
     }
 
     fn limit(self, seconds: u64) -> Self {
@@ -145,6 +149,8 @@ pub(crate) struct Context<'a> {
     pub(crate) lab: &'a Lab,
     /// The case's image.
     pub(crate) built: &'a Built,
+    /// The lab's program for Linux, for cases that want it.
+    pub(crate) peer: Option<&'a Path>,
     pub(crate) name: &'a str,
     pub(crate) limit: Duration,
     /// Set when the machine has started: what that takes depends on what is in the cache.

@@ -5,6 +5,8 @@
 pub(crate) mod create_destroy;
 pub(crate) mod detach;
 pub(crate) mod fifty;
+pub(crate) mod net_boots;
+pub(crate) mod net_rebind;
 pub(crate) mod rebind;
 
 use std::fmt::Write as _;
@@ -19,6 +21,7 @@ use crate::image::BuildRequest;
 use crate::lab::Lab;
 use crate::machine::{Config, Folder};
 use crate::mutate::seed;
+use crate::network::Network;
 use crate::progress::Progress;
 
 /// What can be done over and over on a dom0.
@@ -32,6 +35,10 @@ pub enum Soak {
     Detach,
     /// A backend's driver is unbound and bound again under load.
     Rebind,
+    /// Guests boot, and what they send and are sent first must not be lost.
+    NetBoots,
+    /// A network backend's driver is unbound and bound again under a stream.
+    NetRebind,
 }
 
 /// How much of it.
@@ -62,7 +69,8 @@ const PATIENCE: Duration = Duration::from_secs(180);
 
 impl Soak {
     /// All, in the order of the documentation.
-    pub const ALL: [Self; 4] = [Self::CreateDestroy, Self::Fifty, Self::Detach, Self::Rebind];
+    pub const ALL: [Self; 6] =
+        [Self::CreateDestroy, Self::Fifty, Self::Detach, Self::Rebind, Self::NetBoots, Self::NetRebind];
 
     /// `create-destroy`.
     #[must_use]
@@ -72,6 +80,8 @@ impl Soak {
             Self::Fifty => "fifty",
             Self::Detach => "detach",
             Self::Rebind => "rebind",
+            Self::NetBoots => "net-boots",
+            Self::NetRebind => "net-rebind",
         }
     }
 
@@ -83,13 +93,23 @@ impl Soak {
             Self::Fifty => 50,
             Self::Detach => 20,
             Self::Rebind => 200,
+            Self::NetBoots | Self::NetRebind => 100,
+        }
+    }
+
+    /// The image below images/.
+    fn image(self) -> &'static str {
+        match self {
+            Self::CreateDestroy | Self::Fifty | Self::Detach | Self::Rebind => "block-check",
+            Self::NetBoots => "ping",
+            Self::NetRebind => "net-bench",
         }
     }
 
     /// Does it on a machine of its own; `tell` gets how often it was done so far.
     pub fn run(self, lab: &Lab, effort: Effort, tell: &dyn Fn(u64), ui: &Progress) -> Result<Soaked> {
         let name = format!("soak/{}", self.name());
-        let built = lab.build(&BuildRequest::new("block-check"), ui)?;
+        let built = lab.build(&BuildRequest::new(self.image()), ui)?;
         // Whoever builds meanwhile does not change what is running.
         let images = Folder::take(lab, &format!("{name}-image"))?;
         let image = images.file("Image");
@@ -100,15 +120,24 @@ impl Soak {
             timeout: effort.time.unwrap_or_default() + Duration::from_secs(24 * 3600),
             ..Config::default()
         };
+        let xen = config.xen;
         let dom0 = Dom0::start(lab, &config, ui)?;
         let seed = seed();
-        let checker = Checker::new(&dom0, image, &|| PATIENCE)?;
-        let meter = Meter { effort, began: Instant::now(), tell };
+        let meter = |tell| Meter { effort, began: Instant::now(), tell };
+        let with_disks = |run: &dyn Fn(&Checker<'_>, &Meter<'_>) -> Result<Figures>| {
+            run(&Checker::new(&dom0, image.clone(), &|| PATIENCE)?, &meter(tell))
+        };
+        let with_network = |run: &dyn Fn(&Network<'_>, &Meter<'_>) -> Result<Figures>| {
+            let (parts, peer) = (lab.xen(xen, ui)?, lab.build_peer(ui)?);
+            run(&Network::new(&dom0, lab, &parts, image.clone(), &peer, &|| PATIENCE)?, &meter(tell))
+        };
         let result = match self {
-            Self::CreateDestroy => create_destroy::run(&checker, &meter, seed),
-            Self::Fifty => fifty::run(&checker, &meter),
-            Self::Detach => detach::run(&checker, &meter, 256, seed),
-            Self::Rebind => rebind::run(&checker, &meter, 256, seed),
+            Self::CreateDestroy => with_disks(&|c, m| create_destroy::run(c, m, seed)),
+            Self::Fifty => with_disks(&fifty::run),
+            Self::Detach => with_disks(&|c, m| detach::run(c, m, 256, seed)),
+            Self::Rebind => with_disks(&|c, m| rebind::run(c, m, 256, seed)),
+            Self::NetBoots => with_network(&net_boots::run),
+            Self::NetRebind => with_network(&|n, m| net_rebind::run(n, m, seed)),
         };
         Ok(Soaked { result, folder: dom0.folder.path.clone(), seed })
     }

@@ -1,0 +1,45 @@
+//! Networks: images on a bridge with dom0 and with Linux, and whatever may happen to their backends.
+//!
+//! Each case ends with nothing left in dom0 and Xen of its guests.
+
+mod comes_and_goes;
+mod first;
+mod pings;
+mod streams;
+
+use anyhow::{Context as _, Result};
+
+use super::{Case, Context, Spot};
+use crate::network::Network;
+use crate::progress::Progress;
+
+/// Answers pings, and sends some.
+const PING: &str = "ping";
+/// Serves the measurement protocol, which has streams.
+const NET_BENCH: &str = "net-bench";
+
+pub(super) fn add(cases: &mut Vec<Case>) {
+    pings::add(cases);
+    first::add(cases);
+    streams::add(cases);
+    comes_and_goes::add(cases);
+}
+
+/// A case with an image on a network, which leaves nothing behind in dom0.
+fn case(
+    image: &'static str,
+    name: &str,
+    seconds: u64,
+    run: impl Fn(&Network<'_>) -> Result<()> + Send + Sync + 'static,
+) -> Case {
+    let run = move |ctx: &Context<'_>| {
+        let dom0 = ctx.dom0(Spot::XL)?;
+        let left = || ctx.left();
+        let parts = ctx.lab.xen(Spot::XL.xen, &Progress::quiet())?;
+        let peer = ctx.peer.context("the program for Linux was not built")?;
+        let network = Network::new(&dom0, ctx.lab, &parts, ctx.built.image.clone(), peer, &left)?;
+        run(&network)?;
+        network.nothing_left()
+    };
+    Case { image, peer: true, ..Case::new(Spot::XL, name, run) }.limit(seconds)
+}
