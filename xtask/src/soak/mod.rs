@@ -18,7 +18,7 @@ use crate::table;
 /// Do things over and over, to find what happens seldom or adds up
 #[derive(Args)]
 pub(crate) struct Options {
-    /// create-destroy, fifty, detach, rebind, fuzz; all of them if none is named
+    /// create-destroy, fifty, detach, rebind, net-boots, net-rebind, fuzz; all of them if none is named
     #[arg(value_parser = names())]
     names: Vec<String>,
     /// How often: cycles, or domains at once
