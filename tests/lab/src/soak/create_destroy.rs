@@ -70,11 +70,12 @@ pub(crate) fn run(checker: &Checker<'_>, meter: &Meter<'_>, seed: u64) -> Result
     Ok(figures)
 }
 
-/// Xen's in MiB, and dom0's in KiB after it has let go of what it could make again.
+/// Xen's in MiB, and dom0's in KiB after it has let go of what it could make again, what its logs take counted as free.
 fn free_memory(dom0: &Dom0) -> Result<(u64, u64)> {
-    let text = dom0
-        .sh("xl info | sed -n 's/^free_memory *: //p'; sync; echo 3 >/proc/sys/vm/drop_caches; \
-         sed -n 's/^MemFree: *\\([0-9]*\\).*/\\1/p' /proc/meminfo")?;
+    let text =
+        dom0.sh("xl info | sed -n 's/^free_memory *: //p'; sync; echo 3 >/proc/sys/vm/drop_caches; \
+         free=$(sed -n 's/^MemFree: *\\([0-9]*\\).*/\\1/p' /proc/meminfo); logs=$(du -sk /var/log); \
+         echo $((free + ${logs%%[!0-9]*}))")?;
     let mut numbers = text.lines().map(str::parse);
     match (numbers.next(), numbers.next()) {
         (Some(Ok(xen)), Some(Ok(dom0))) => Ok((xen, dom0)),
