@@ -5,7 +5,7 @@
 //!
 //! Middleware is a link around a link: [`Counter`] counts frames, [`Pcap`] writes them down, [`Faults`] loses, delays
 //! and spoils them, and [`Parked`] gives a stack the frames again that it could not answer yet. [`wire`] is a link
-//! within a process, and [`Tap`] one to the host.
+//! within a process, and `Tap` one to the host.
 #![cfg_attr(not(any(test, feature = "tap")), no_std)]
 #![forbid(unsafe_code)]
 

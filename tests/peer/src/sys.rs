@@ -158,7 +158,7 @@ pub(crate) fn shared() -> Result<&'static [AtomicU64; 8], Failed> {
     // SAFETY: new memory, where there was none.
     let at = unsafe { call("mmap", nr::MMAP, arguments) }?;
     // SAFETY: zeroes, at the start of a page, which stays mapped.
-    Ok(unsafe { &*core::ptr::with_exposed_provenance(at) })
+    Ok(unsafe { &*ptr::with_exposed_provenance(at) })
 }
 
 /// Does nothing for so long, which is less than a second.
