@@ -278,7 +278,11 @@ impl Engine {
             };
         }
         if flags & SYN == 0 {
+            let late = self.late(id, frame, flags, at);
             self.feed(id, frame, meta, token);
+            if let Some(late) = late {
+                self.show_again(id, frame, meta, at, &late);
+            }
         } else {
             // smoltcp thinks of the link as larger than it is, so it must not hear of larger segments.
             let most = self.out.max_segment(at == 54);
@@ -301,7 +305,7 @@ impl Engine {
     }
 
     /// Gives a frame to a socket, or to the interface alone.
-    fn feed(&mut self, id: Option<u32>, frame: &[u8], meta: PacketMeta, token: impl TxToken) {
+    pub(crate) fn feed(&mut self, id: Option<u32>, frame: &[u8], meta: PacketMeta, token: impl TxToken) {
         let Some(interface) = &mut self.interface else { return };
         let set = match id.and_then(|id| self.table.slot(id)) {
             Some(slot) => &mut slot.set,
@@ -310,6 +314,11 @@ impl Engine {
         self.out.begin(false, None);
         let mut device = Once { frame: Some((frame, meta)), token: Some(token), out: &mut self.out };
         interface.poll_ingress_single(self.now, &mut device, set);
+        if self.out.used
+            && let Some(slot) = id.and_then(|id| self.table.slot(id))
+        {
+            slot.told = self.out.told;
+        }
     }
 
     /// Gives whether there is more to send for which there is room.
@@ -358,6 +367,9 @@ impl Engine {
             let result = interface.poll_egress(self.now, &mut gate, &mut slot.set);
             if self.out.refused {
                 return false;
+            }
+            if self.out.used {
+                slot.told = self.out.told;
             }
             due = interface.poll_at(self.now, &slot.set);
             stalled = self.out.opened && !self.out.used;

@@ -44,6 +44,8 @@ pub(crate) struct Out {
     pub(crate) used: bool,
     /// or used to ask for a neighbour.
     pub(crate) asked: bool,
+    /// The number that was acknowledged, if that was TCP.
+    pub(crate) told: u32,
     /// Datagrams that were not cut, since enough fragments wait, or they cannot be.
     pub(crate) dropped: u64,
 }
@@ -103,8 +105,18 @@ impl Out {
         true
     }
 
+    /// Keeps the acknowledged number of a frame, if it is TCP's, which smoltcp writes without options before it.
+    #[inline]
+    fn tell(&mut self, frame: &[u8]) {
+        let at = if frame.get(12) == Some(&0x08) { 42 } else { 62 };
+        if let Some(number) = frame.get(at..).and_then(|rest| rest.first_chunk()) {
+            self.told = u32::from_be_bytes(*number);
+        }
+    }
+
     #[inline]
     fn written(&mut self, frame: &mut [u8]) {
+        self.tell(frame);
         if self.shakes_hands
             && let headers::Seen::Tcp { flags, at, .. } = headers::look(frame)
             && flags & headers::SYN != 0
@@ -233,6 +245,7 @@ impl<T: phy::TxToken> phy::TxToken for Room<'_, T> {
             if !out.segments[usize::from(stream.v6)] {
                 out.used = true;
                 let result = f(out.segmented.begin(len, stream, size));
+                out.told = out.segmented.acknowledged();
                 out.segmented.send(token);
                 return result;
             }

@@ -129,6 +129,13 @@ pub(crate) fn ip_address(address: Address) -> IpAddress {
     }
 }
 
+/// How many bytes of payload a TCP segment has.
+pub(crate) fn payload(frame: &[u8], at: usize) -> Option<usize> {
+    let word = |at: usize| Some(usize::from(u16::from_be_bytes(*frame.get(at..)?.first_chunk()?)));
+    let end = if frame.get(12)? == &0x08 { 14 + word(16)? } else { 54 + word(18)? };
+    end.checked_sub(at + usize::from(frame.get(at + 12)? >> 4) * 4)
+}
+
 /// The largest segment that the sender of this SYN takes, and where that stands in the frame. `None` if it does not say.
 pub(crate) fn max_segment(frame: &[u8], at: usize) -> Option<(usize, u16)> {
     let end = at + usize::from(frame.get(at + 12)? >> 4) * 4;

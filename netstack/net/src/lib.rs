@@ -26,6 +26,7 @@ mod error;
 mod fragments;
 mod gate;
 mod headers;
+mod late;
 mod listen;
 mod ping;
 mod random;

@@ -46,6 +46,8 @@ pub(crate) struct Slot {
     pub(crate) owner: Owner,
     /// The largest segment that the peer takes.
     pub(crate) max_segment: u16,
+    /// What we acknowledged last.
+    pub(crate) told: u32,
     /// It is in the list of those to be looked at.
     pub(crate) queued: bool,
     /// It waits for a neighbour's address.
@@ -135,6 +137,7 @@ impl Table {
             flow,
             owner,
             max_segment: 536,
+            told: 0,
             queued: false,
             stalled: false,
             listed: false,

@@ -103,6 +103,32 @@ fn large_windows_and_tiny_buffers_do_as_well() {
     }
 }
 
+/// Both windows are full again and again, and become smaller by what their units leave over.
+#[test]
+fn an_echo_that_fills_all_windows_goes_on() {
+    const TOTAL: usize = 3_000_000;
+    for (receive, send) in [(300_001, 70_001), (1_000_003, 3000), (262_143, 65_000)] {
+        let options = Options { receive, send, ..Options::default() };
+        run(async |rt| {
+            let (a, b, _) = pair(&rt, wire::Options::default());
+            let listener = b.listen(80, 1, options).unwrap();
+            let server = rt.spawn(async move {
+                let stream = listener.accept().await;
+                let mut buffer = vec![0; 7777];
+                loop {
+                    match (&stream).read(&mut buffer).await.unwrap() {
+                        0 => return stream.shutdown(),
+                        len => (&stream).write_all(&buffer[..len]).await.unwrap(),
+                    }
+                }
+            });
+            let stream = a.connect(to(B[0]), options).await.unwrap();
+            exchange(&rt, stream, 5, TOTAL).await.unwrap();
+            server.await.unwrap();
+        });
+    }
+}
+
 #[test]
 fn streams_are_exact_over_a_bad_link() {
     let mut random = Rng::new();

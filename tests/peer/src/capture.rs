@@ -10,7 +10,7 @@ use crate::sys::{self, Failed, File, Out};
 /// What is not written down yet.
 const ROOM: u32 = 16 << 20;
 /// The longest frame, for which also a large one counts that is cut up later.
-const FRAME: usize = 80 << 10;
+pub(crate) const FRAME: usize = 80 << 10;
 const RECORD: usize = 16;
 /// The interface is down, or gone.
 const ENETDOWN: isize = -100;
@@ -19,8 +19,9 @@ const HEADER: [u32; 6] = [0xa1b2_3c4d, 4 << 16 | 2, 0, 0, FRAME as u32, 1];
 /// linux/ethtool.h: sums of what is received and sent, segmentation in the device and before it, and reassembly.
 const OFFLOADS: [u32; 5] = [0x15, 0x17, 0x1f, 0x24, 0x2c];
 
-/// Writes all frames of an interface to standard output as a capture that Wireshark opens, until killed.
-pub(crate) fn run(interface: &str) -> Result<(), Failed> {
+/// Writes all frames of an interface, each up to so many bytes, to standard output as a capture that Wireshark opens,
+/// until killed.
+pub(crate) fn run(interface: &str, most: usize) -> Result<(), Failed> {
     let socket = Socket::frames(index(interface)?)?;
     socket.room(ROOM)?;
     let mut record = [0; RECORD + FRAME];
@@ -35,8 +36,9 @@ pub(crate) fn run(interface: &str) -> Result<(), Failed> {
             Err(_) => return Ok(()),
         };
         let [seconds, ns] = sys::wall_clock()?;
-        put(&mut record, &[seconds as u32, ns as u32, length as u32, length as u32]);
-        Out.write_all(&record[..RECORD + length])?;
+        let kept = length.min(most);
+        put(&mut record, &[seconds as u32, ns as u32, kept as u32, length as u32]);
+        Out.write_all(&record[..RECORD + kept])?;
     }
 }
 

@@ -10,7 +10,7 @@
 //! | `await ADDRESS MS` | in domain 0, waits so long at most until that address answers a ping, and marks 100 then |
 //! | `verify ADDRESS BYTES` | in domain 0, sends so many bytes to such a guest, or until there is /tmp/enough, and compares what comes back |
 //! | `offloads INTERFACE on` or `off` | in either, has Linux leave sums and segmentation to the interface, or not |
-//! | `capture INTERFACE` | in domain 0, writes all frames of the interface to standard output, as a pcap file |
+//! | `capture INTERFACE [BYTES]` | in domain 0, writes all frames of the interface, or so much of each, to standard output, as a pcap file |
 //! | `echo DOMID PORT` | in domain 0, answers each event of that port with one |
 //! | `lend DOMID PAGES` | in domain 0, lends pages, says which, and checks what the domain has done with them |
 //! | `cpu` | in domain 0, says how many nanoseconds each domain has had the CPU |
@@ -64,7 +64,8 @@ extern "C" fn main(stack: *const usize) -> ! {
         [_, "await", target, ms] => load::await_answer(address(target), number(ms).into()),
         [_, "verify", target, bytes] => load::verify(address(target), number(bytes).into()),
         [_, "offloads", interface, on @ ("on" | "off")] => capture::offloads(interface, on == "on"),
-        [_, "capture", interface, ""] => capture::run(interface),
+        [_, "capture", interface, ""] => capture::run(interface, capture::FRAME),
+        [_, "capture", interface, most] => capture::run(interface, number(most) as usize),
         [_, "echo", domain, port] => dom0::echo(number(domain), number(port)),
         [_, "lend", domain, pages] => lend::lend(number(domain) as u16, number(pages) as usize),
         [_, "cpu", "", ""] => dom0::cpu(),
