@@ -48,6 +48,7 @@ mod symbols;
 mod sysroot;
 mod terminal;
 mod tool;
+mod tools;
 mod xenlog;
 
 pub use apt::Host;
@@ -83,3 +84,4 @@ pub use store::state;
 pub use symbols::XenSymbols;
 pub use sysroot::Toolchain;
 pub use terminal::{Left, Terminal};
+pub use tools::{On, Tools};
