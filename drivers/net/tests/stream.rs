@@ -17,6 +17,8 @@ use std::pin::pin;
 use std::task::Poll;
 
 const LENGTH: usize = if cfg!(miri) { 3000 } else { 400_000 };
+/// So long that a link has time for many blows.
+const LONG: usize = if cfg!(miri) { 3000 } else { 2_000_000 };
 
 fn byte(at: usize) -> u8 {
     (at as u32).wrapping_mul(2_654_435_761).to_be_bytes()[1]
@@ -89,8 +91,19 @@ fn socket<'a>() -> Socket<'a> {
     Socket::new(buffer(), buffer())
 }
 
-/// Sends the stream from one to the other, and back to life whoever holds it up.
-fn stream<'a>(machines: &'a [Machine; 2], version: u8, tasks: &mut Tasks<'a>, revive: impl Fn()) {
+/// How a stream is to go.
+#[derive(Clone, Copy)]
+struct Course {
+    version: u8,
+    length: usize,
+    /// Whether frames are lost. Then nobody waits to be told of the stream's end: smoltcp 0.14 alone, without what
+    /// `fata-netstack` does about it, does not say so again if that was lost and all before it was acknowledged.
+    lossy: bool,
+}
+
+/// Sends the stream from one to the other, and brings back to life whoever holds it up.
+fn stream<'a>(machines: &'a [Machine; 2], course: Course, tasks: &mut Tasks<'a>, revive: impl Fn()) {
+    let Course { version, length, lossy } = course;
     let addresses = if version == 4 { ["10.0.0.1", "10.0.0.2"] } else { ["fd00::1", "fd00::2"] };
     let done: &'static Cell<usize> = Box::leak(Box::new(Cell::new(0)));
     let [one, two] = machines;
@@ -111,9 +124,7 @@ fn stream<'a>(machines: &'a [Machine; 2], version: u8, tasks: &mut Tasks<'a>, re
                     .unwrap();
                 at += got;
             }
-            // Without waiting for the end to be said: smoltcp 0.14 does not say so again if that was lost and all before it
-            // was acknowledged.
-            at == LENGTH
+            at == length && (lossy || !socket.may_recv())
         })
         .await;
         done.set(done.get() + 1);
@@ -130,18 +141,18 @@ fn stream<'a>(machines: &'a [Machine; 2], version: u8, tasks: &mut Tasks<'a>, re
         let mut at = 0;
         end.run(|end| {
             let socket = end.sockets.get_mut::<Socket<'_>>(handle);
-            while at < LENGTH && socket.can_send() {
+            while at < length && socket.can_send() {
                 let sent = socket.send(|room| {
-                    let count = room.len().min(LENGTH - at);
+                    let count = room.len().min(length - at);
                     room[..count].iter_mut().zip(at..).for_each(|(place, n)| *place = byte(n));
                     (count, count)
                 });
                 at += sent.unwrap();
             }
-            if at == LENGTH {
+            if at == length {
                 socket.close();
             }
-            !socket.is_open() || at == LENGTH && socket.send_queue() == 0 && done.get() > 0
+            !socket.is_open() || at == length && socket.send_queue() == 0 && done.get() > 0
         })
         .await;
         done.set(done.get() + 1);
@@ -195,7 +206,8 @@ fn a_stream_arrives_with_offloads_and_without() {
             let (machines, switch) =
                 machines([options, usual], [NetFeatures::default(), NetFeatures::default()]);
             let mut tasks = tasks(&machines);
-            stream(&machines, version, &mut tasks, || panic!("it stands still"));
+            let course = Course { version, length: LENGTH, lossy: false };
+            stream(&machines, course, &mut tasks, || panic!("it stands still"));
             // What one gives to be cut the other need not take uncut.
             let cut = machines[1].back.log().iter().filter(|sending| sending.gso.is_some()).count();
             assert!(if version == 4 { cut > 3 } else { cut == 0 }, "{cut}");
@@ -220,7 +232,8 @@ fn a_stream_arrives_though_frames_are_lost_and_late() {
         machines[0].back.set_order(Order::Random(rng.clone()));
         machines[1].back.be_lazy(rng.clone());
         let mut tasks = tasks(&machines);
-        stream(&machines, version, &mut tasks, || panic!("it stands still"));
+        let course = Course { version, length: LENGTH, lossy: true };
+        stream(&machines, course, &mut tasks, || panic!("it stands still"));
         drop(tasks);
         finish(machines);
     }
@@ -273,8 +286,8 @@ fn a_stream_arrives_though_backends_come_and_go() {
                 revive();
             }
         });
-        stream(&machines, version, &mut tasks, revive);
-        assert!(blows.get() > 0, "{}", blows.get());
+        stream(&machines, Course { version, length: LONG, lossy: true }, &mut tasks, revive);
+        assert!(blows.get() > 5 || cfg!(miri), "{}", blows.get());
         println!("{} blows, {:?}", blows.get(), machines[0].nic.totals());
         drop(tasks);
         finish(machines);

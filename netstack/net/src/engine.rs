@@ -1,5 +1,6 @@
 //! One interface and its sockets: what a poll does. smoltcp is known here, in [`gate`](crate::gate) and in the sockets.
 
+use crate::acks::Ack;
 use crate::addresses::Addresses;
 use crate::closing::Orphans;
 use crate::config::Config;
@@ -278,10 +279,13 @@ impl Engine {
             };
         }
         if flags & SYN == 0 {
-            let late = self.late(id, frame, flags, at);
-            self.feed(id, frame, meta, token);
-            if let Some(late) = late {
-                self.show_again(id, frame, meta, at, &late);
+            match self.ack(id, frame, flags, at) {
+                Ack::Usual => self.feed(id, frame, meta, token),
+                Ack::Late(late) => {
+                    self.feed(id, frame, meta, token);
+                    self.show_again(id, frame, meta, at, &late);
+                }
+                Ack::Repeated => {}
             }
         } else {
             // smoltcp thinks of the link as larger than it is, so it must not hear of larger segments.
@@ -307,17 +311,18 @@ impl Engine {
     /// Gives a frame to a socket, or to the interface alone.
     pub(crate) fn feed(&mut self, id: Option<u32>, frame: &[u8], meta: PacketMeta, token: impl TxToken) {
         let Some(interface) = &mut self.interface else { return };
-        let set = match id.and_then(|id| self.table.slot(id)) {
-            Some(slot) => &mut slot.set,
-            None => &mut self.nobody,
+        let (set, numbers) = match id.and_then(|id| self.table.slot(id)) {
+            Some(slot) => (&mut slot.set, (slot.kind == Kind::Tcp).then_some(slot.numbers)),
+            None => (&mut self.nobody, None),
         };
-        self.out.begin(false, None);
+        self.out.begin(false, None, numbers);
         let mut device = Once { frame: Some((frame, meta)), token: Some(token), out: &mut self.out };
         interface.poll_ingress_single(self.now, &mut device, set);
-        if self.out.used
+        if let Some(numbers) = self.out.numbers
+            && self.out.used
             && let Some(slot) = id.and_then(|id| self.table.slot(id))
         {
-            slot.told = self.out.told;
+            slot.numbers = numbers;
         }
     }
 
@@ -353,8 +358,9 @@ impl Engine {
         let mut turns = PACKETS;
         let (mut due, mut stalled, mut silenced);
         loop {
-            let (mut shakes_hands, mut stream) = (false, None);
+            let (mut shakes_hands, mut stream, mut numbers) = (false, None, None);
             if slot.kind == Kind::Tcp {
+                numbers = Some(slot.numbers);
                 let state = slot.tcp().state();
                 shakes_hands = matches!(state, tcp::State::SynSent | tcp::State::SynReceived);
                 let v6 = slot.is_v6();
@@ -362,14 +368,14 @@ impl Engine {
                     stream = Some(Stream { v6, max_segment: slot.max_segment });
                 }
             }
-            self.out.begin(shakes_hands, stream);
+            self.out.begin(shakes_hands, stream, numbers);
             let mut gate = Gate { link: &mut *link, out: &mut self.out };
             let result = interface.poll_egress(self.now, &mut gate, &mut slot.set);
             if self.out.refused {
                 return false;
             }
-            if self.out.used {
-                slot.told = self.out.told;
+            if let Some(numbers) = self.out.numbers {
+                slot.numbers = numbers;
             }
             due = interface.poll_at(self.now, &slot.set);
             stalled = self.out.opened && !self.out.used;

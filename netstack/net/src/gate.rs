@@ -2,6 +2,7 @@
 
 use crate::fragments;
 use crate::headers;
+use crate::numbers::Numbers;
 use crate::segments::Segmented;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -44,8 +45,8 @@ pub(crate) struct Out {
     pub(crate) used: bool,
     /// or used to ask for a neighbour.
     pub(crate) asked: bool,
-    /// The number that was acknowledged, if that was TCP.
-    pub(crate) told: u32,
+    /// If the socket that sends now is TCP, what it has sent.
+    pub(crate) numbers: Option<Numbers>,
     /// Datagrams that were not cut, since enough fragments wait, or they cannot be.
     pub(crate) dropped: u64,
 }
@@ -65,8 +66,8 @@ impl Out {
     }
 
     /// Prepares for what the next socket sends.
-    pub(crate) fn begin(&mut self, shakes_hands: bool, stream: Option<Stream>) {
-        (self.shakes_hands, self.stream) = (shakes_hands, stream);
+    pub(crate) fn begin(&mut self, shakes_hands: bool, stream: Option<Stream>, numbers: Option<Numbers>) {
+        (self.shakes_hands, self.stream, self.numbers) = (shakes_hands, stream, numbers);
         (self.refused, self.opened, self.used, self.asked) = (false, false, false, false);
     }
 
@@ -105,18 +106,8 @@ impl Out {
         true
     }
 
-    /// Keeps the acknowledged number of a frame, if it is TCP's, which smoltcp writes without options before it.
-    #[inline]
-    fn tell(&mut self, frame: &[u8]) {
-        let at = if frame.get(12) == Some(&0x08) { 42 } else { 62 };
-        if let Some(number) = frame.get(at..).and_then(|rest| rest.first_chunk()) {
-            self.told = u32::from_be_bytes(*number);
-        }
-    }
-
     #[inline]
     fn written(&mut self, frame: &mut [u8]) {
-        self.tell(frame);
         if self.shakes_hands
             && let headers::Seen::Tcp { flags, at, .. } = headers::look(frame)
             && flags & headers::SYN != 0
@@ -133,6 +124,9 @@ impl Out {
             self.asked = true;
         } else {
             self.used = true;
+            if let Some(numbers) = &mut self.numbers {
+                numbers.written(frame, self.sums.tcp.tx());
+            }
         }
     }
 
@@ -244,8 +238,11 @@ impl<T: phy::TxToken> phy::TxToken for Room<'_, T> {
         if let Some((stream, size)) = out.segment(len) {
             if !out.segments[usize::from(stream.v6)] {
                 out.used = true;
-                let result = f(out.segmented.begin(len, stream, size));
-                out.told = out.segmented.acknowledged();
+                let frame = out.segmented.begin(len, stream, size);
+                let result = f(frame);
+                if let Some(numbers) = &mut out.numbers {
+                    numbers.written(frame, false);
+                }
                 out.segmented.send(token);
                 return result;
             }
@@ -269,6 +266,9 @@ fn fragment<R, F: FnOnce(&mut [u8]) -> R>(out: &mut Out, len: usize, f: F) -> R 
     out.used = true;
     let mut frame = alloc::vec![0; len];
     let result = f(&mut frame);
+    if let Some(numbers) = &mut out.numbers {
+        numbers.written(&mut frame, out.sums.tcp.tx());
+    }
     let id = out.next_id;
     out.next_id = id.wrapping_add(1);
     if out.parts.len() > PARTS || !fragments::cut(&mut frame, out.mtu, id, &out.sums, &mut out.parts) {

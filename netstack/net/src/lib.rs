@@ -17,6 +17,7 @@
 
 extern crate alloc;
 
+mod acks;
 mod addresses;
 mod closing;
 mod config;
@@ -26,8 +27,8 @@ mod error;
 mod fragments;
 mod gate;
 mod headers;
-mod late;
 mod listen;
+mod numbers;
 mod ping;
 mod random;
 mod segments;

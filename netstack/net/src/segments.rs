@@ -35,12 +35,6 @@ impl Segmented {
         &mut self.frame[..len]
     }
 
-    /// The number that all segments acknowledge.
-    pub(crate) fn acknowledged(&self) -> u32 {
-        let at = if self.v6 { 62 } else { 42 };
-        self.frame[at..].first_chunk().map_or(0, |number| u32::from_be_bytes(*number))
-    }
-
     /// Sends the next segment.
     pub(crate) fn send(&mut self, token: impl TxToken) {
         let tcp = if self.v6 { 54 } else { 34 };

@@ -4,6 +4,7 @@
 //! what is for it.
 
 use crate::headers::{Address, Flow};
+use crate::numbers::Numbers;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use smoltcp::iface::{SocketHandle, SocketSet};
@@ -46,8 +47,9 @@ pub(crate) struct Slot {
     pub(crate) owner: Owner,
     /// The largest segment that the peer takes.
     pub(crate) max_segment: u16,
-    /// What we acknowledged last.
-    pub(crate) told: u32,
+    pub(crate) numbers: Numbers,
+    /// What the peer acknowledged last, since we say goodbye.
+    pub(crate) heard: Option<u32>,
     /// It is in the list of those to be looked at.
     pub(crate) queued: bool,
     /// It waits for a neighbour's address.
@@ -137,7 +139,8 @@ impl Table {
             flow,
             owner,
             max_segment: 536,
-            told: 0,
+            numbers: Numbers::default(),
+            heard: None,
             queued: false,
             stalled: false,
             listed: false,

@@ -1,6 +1,8 @@
 //! Two stacks on one run loop, with a wire between them, on a clock that goes on when nobody has anything to do.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod peer;
+
 use fata_link::wire::{self, Cable, Wire};
 use fata_link::{Faults, Link, Parked, Plan};
 use fata_netstack::{Config, IpAddress, Stack};
