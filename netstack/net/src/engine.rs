@@ -5,10 +5,12 @@ use crate::addresses::Addresses;
 use crate::closing::Orphans;
 use crate::config::Config;
 use crate::deadlines::Deadlines;
+use crate::ended::Ended;
 use crate::fragments::{Joined, Joiner};
 use crate::gate::{Gate, Once, Out, Stream};
 use crate::headers::{ACK, FIN, Flow, RST, SYN, Seen, look, lower_max_segment, max_segment};
 use crate::listen::Listener;
+use crate::opening::Key;
 use crate::random::Random;
 use crate::table::{Kind, Owner, Table};
 use alloc::collections::VecDeque;
@@ -37,8 +39,12 @@ const UNANSWERED_AGE: Duration = Duration::from_secs(3);
 pub struct Counts {
     /// Frames that were looked at.
     pub frames: u64,
-    /// Connections that were refused in silence, since their listener has as many as it is to have.
+    /// Connections that were refused in silence, since their listener has as many open ones as it is to have.
     pub backlog_full: u64,
+    /// Openings of which nothing was kept, since there were too many (SYN cookies),
+    pub cookies_sent: u64,
+    /// and those of them that became connections.
+    pub cookies_taken: u64,
     /// Connections that were reset, since too many were ending.
     pub orphans_reset: u64,
     /// Datagrams put together from fragments.
@@ -94,6 +100,9 @@ pub(crate) struct Engine {
     /// One was heard of since.
     heard: bool,
     pub(crate) orphans: Orphans,
+    pub(crate) ended: Ended,
+    /// For the numbers that connections begin with.
+    pub(crate) key: Key,
 }
 
 impl Engine {
@@ -119,6 +128,8 @@ impl Engine {
             unanswered: Vec::new(),
             heard: false,
             orphans: Orphans::default(),
+            ended: Ended::default(),
+            key: Key::new(random.number(), random.number()),
             random,
         };
         engine.begin_dhcp();
@@ -268,15 +279,25 @@ impl Engine {
     ) {
         let opens = flags & (SYN | ACK | RST | FIN) == SYN;
         let mut id = self.table.tcp(&flow);
-        if id.is_none() && opens {
-            id = match self.open(&flow) {
-                Ok(id) => id,
-                Err(Full) => {
-                    // In silence: the peer tries again, and there may be room by then.
-                    self.counts.backlog_full += 1;
-                    return;
-                }
-            };
+        let mut token = token;
+        let mut is_new = false;
+        if id.is_none() {
+            let Some(unused) = self.answer_ended(&flow, frame, flags, at, token) else { return };
+            token = unused;
+            if opens {
+                id = match self.open(&flow) {
+                    Ok(id) => id,
+                    Err(Full::HalfOpen) => return self.answer_syn(&flow, frame, at, token),
+                    Err(Full::Open) => {
+                        // In silence: the peer tries again, and there may be room by then.
+                        self.counts.backlog_full += 1;
+                        return;
+                    }
+                };
+                is_new = true;
+            } else {
+                id = self.remember(&flow, frame, flags, at);
+            }
         }
         if flags & SYN == 0 {
             match self.ack(id, frame, flags, at) {
@@ -294,12 +315,15 @@ impl Engine {
             if let Some(slot) = id.and_then(|id| self.table.slot(id)) {
                 slot.max_segment = said.clamp(48, most.max(48));
             }
+            let mut lowered = Vec::new();
             if said > most {
-                let mut lowered = frame.to_vec();
+                lowered = frame.to_vec();
                 lower_max_segment(&mut lowered, at, most, true);
-                self.feed(id, &lowered, meta, token);
-            } else {
-                self.feed(id, frame, meta, token);
+            }
+            let frame = if lowered.is_empty() { frame } else { &lowered };
+            match id {
+                Some(id) if is_new => self.feed_syn(id, &flow, frame, meta),
+                _ => self.feed(id, frame, meta, token),
             }
         }
         if let Some(id) = id {
@@ -410,7 +434,10 @@ impl Engine {
             self.ask_for(remote, link);
         }
         match kind {
-            Kind::Tcp => self.settle(id),
+            Kind::Tcp => {
+                self.settle(id);
+                self.bury(id, due);
+            }
             Kind::Dhcp => self.follow_dhcp(id),
             Kind::Udp | Kind::Ping => {}
         }
@@ -427,4 +454,9 @@ impl Engine {
 }
 
 /// A listener has as many connections as it is to have.
-pub(crate) struct Full;
+pub(crate) enum Full {
+    /// Those that are open and not accepted yet.
+    Open,
+    /// Those that are half-open among them.
+    HalfOpen,
+}

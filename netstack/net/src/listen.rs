@@ -1,7 +1,9 @@
 //! Listeners: connections that come, as many as there is room for.
 //!
 //! smoltcp's listening socket becomes the connection, and until there is another, a SYN is answered with a reset. Here a
-//! SYN makes a socket, if the listener may have one more; if not, it is not answered, and the peer tries again.
+//! SYN makes a socket, if the listener may have one more. If not since too many are half-open, it is answered
+//! [without keeping anything of it](crate::opening); if too many are open and not accepted, not at all, and the peer
+//! tries again.
 
 use crate::engine::{Engine, Full};
 use crate::headers::{Address, Flow};
@@ -9,7 +11,7 @@ use crate::table::{Kind, Owner};
 use crate::tcp::Options;
 use alloc::collections::VecDeque;
 use core::task::Waker;
-use smoltcp::time::Duration;
+use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::IpListenEndpoint;
 
 /// How long a peer may take to answer our SYN-ACK.
@@ -27,11 +29,23 @@ pub(crate) struct Listener {
     /// Open connections.
     open: VecDeque<u32>,
     waker: Option<Waker>,
+    /// Until when acknowledgements may come for SYNs of which nothing was kept.
+    pub(crate) cookies_until: Instant,
 }
 
 impl Listener {
     pub(crate) fn has_port(&self, port: u16) -> bool {
         self.port == port
+    }
+
+    /// The scale of its connections' windows, as smoltcp has it.
+    pub(crate) fn scale(&self) -> u8 {
+        (usize::BITS - self.options.receive().leading_zeros()).saturating_sub(16) as u8
+    }
+
+    /// The window that its SYN-ACKs say.
+    pub(crate) fn window(&self) -> u16 {
+        u16::try_from(self.options.receive()).unwrap_or(u16::MAX)
     }
 }
 
@@ -52,8 +66,16 @@ impl Engine {
         if port == 0 || self.listeners.iter().flatten().any(taken) {
             return None;
         }
-        let listener =
-            Listener { port, address, backlog, options, pending: 0, open: VecDeque::new(), waker: None };
+        let listener = Listener {
+            port,
+            address,
+            backlog,
+            options,
+            pending: 0,
+            open: VecDeque::new(),
+            waker: None,
+            cookies_until: Instant::ZERO,
+        };
         let free = self.listeners.iter().position(Option::is_none);
         let index = free.unwrap_or_else(|| {
             self.listeners.push(None);
@@ -67,26 +89,50 @@ impl Engine {
         self.listeners.get_mut(index as usize)?.as_mut()
     }
 
-    /// A socket for a connection that somebody wants to open. `None` if nobody listens there.
-    pub(crate) fn open(&mut self, flow: &Flow) -> Result<Option<u32>, Full> {
+    fn index_for(&self, flow: &Flow) -> Option<usize> {
         let any = Address::default();
-        let listens = |listener: &Option<Listener>| {
+        self.listeners.iter().position(|listener| {
             listener.as_ref().is_some_and(|listener| {
                 listener.port == flow.local_port && [any, flow.local].contains(&listener.address)
             })
-        };
-        let Some(index) = self.listeners.iter().position(listens) else { return Ok(None) };
-        let Some(listener) = &mut self.listeners[index] else { return Ok(None) };
+        })
+    }
+
+    /// Who listens where this goes.
+    pub(crate) fn listening(&mut self, flow: &Flow) -> Option<&mut Listener> {
+        let index = self.index_for(flow)?;
+        self.listeners[index].as_mut()
+    }
+
+    /// A socket for a connection that somebody wants to open. `None` if nobody listens there.
+    pub(crate) fn open(&mut self, flow: &Flow) -> Result<Option<u32>, Full> {
+        let Some(index) = self.index_for(flow) else { return Ok(None) };
+        let Some(listener) = &self.listeners[index] else { return Ok(None) };
+        if listener.open.len() as u32 >= listener.backlog {
+            return Err(Full::Open);
+        }
         if listener.pending >= listener.backlog {
-            return Err(Full);
+            return Err(Full::HalfOpen);
         }
-        let Some(mut socket) = listener.options.socket() else { return Err(Full) };
+        self.open_at(index, flow).map(Some).ok_or(Full::Open)
+    }
+
+    /// The same for one that was half-open already, without any room taken for it.
+    pub(crate) fn open_remembered(&mut self, flow: &Flow) -> Option<u32> {
+        let index = self.index_for(flow)?;
+        let listener = self.listeners[index].as_ref()?;
+        let is_full = listener.open.len() as u32 >= listener.backlog;
+        if is_full { None } else { self.open_at(index, flow) }
+    }
+
+    /// `None` without memory for it.
+    fn open_at(&mut self, index: usize, flow: &Flow) -> Option<u32> {
+        let listener = self.listeners[index].as_mut()?;
+        let mut socket = listener.options.socket()?;
         socket.set_timeout(Some(HANDSHAKE));
-        if socket.listen(IpListenEndpoint::from(flow.local_port)).is_err() {
-            return Ok(None);
-        }
+        socket.listen(IpListenEndpoint::from(flow.local_port)).ok()?;
         listener.pending += 1;
-        Ok(Some(self.table.insert(socket, Kind::Tcp, *flow, Owner::Opening(index as u32))))
+        Some(self.table.insert(socket, Kind::Tcp, *flow, Owner::Opening(index as u32)))
     }
 
     /// A connection is open, and the application's to take.

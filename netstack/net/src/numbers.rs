@@ -17,6 +17,15 @@ pub(crate) struct Numbers {
 }
 
 impl Numbers {
+    /// Of a connection that has sent its SYN.
+    pub(crate) fn opened(told: u32, end: u32) -> Self {
+        Self { told, end: Some(end) }
+    }
+
+    pub(crate) fn end(&self) -> Option<u32> {
+        self.end
+    }
+
     /// Looks at a frame that smoltcp has written, with TCP, no options before it and nothing behind it. `has_sum` says that
     /// it has made the checksum as well.
     #[inline]

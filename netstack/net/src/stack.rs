@@ -80,6 +80,11 @@ impl Stack {
         self.with(|engine| (engine.table.len(), engine.orphans.len()))
     }
 
+    /// Connections that have ended and of which so much is kept that late segments are answered.
+    pub fn ended(&self) -> usize {
+        self.with(|engine| engine.ended.len())
+    }
+
     /// Waits until `ready` gives something. It is asked again whenever the link or the addresses have changed.
     pub async fn when<T>(&self, mut ready: impl FnMut(&Self) -> Option<T>) -> T {
         poll_fn(|cx| match ready(self) {

@@ -39,16 +39,25 @@ impl Default for Options {
 /// smoltcp panics with more.
 const LARGEST_BUFFER: usize = 1 << 30;
 
+fn buffer_len(len: usize) -> usize {
+    len.clamp(1, LARGEST_BUFFER)
+}
+
 impl Options {
+    /// Bytes that a peer may send ahead, such as there can be.
+    pub(crate) fn receive(&self) -> usize {
+        buffer_len(self.receive)
+    }
+
     /// A socket like that. `None` without memory for it.
     pub(crate) fn socket(&self) -> Option<Socket<'static>> {
         let buffer = |len: usize| {
             let mut bytes = Vec::new();
-            bytes.try_reserve_exact(len.clamp(1, LARGEST_BUFFER)).ok()?;
-            bytes.resize(len.clamp(1, LARGEST_BUFFER), 0);
+            bytes.try_reserve_exact(len).ok()?;
+            bytes.resize(len, 0);
             Some(SocketBuffer::new(bytes))
         };
-        let mut socket = Socket::new(buffer(self.receive)?, buffer(self.send)?);
+        let mut socket = Socket::new(buffer(self.receive())?, buffer(buffer_len(self.send))?);
         socket.set_nagle_enabled(self.nagle);
         socket.set_timeout(self.timeout);
         socket.set_keep_alive(self.keep_alive);
@@ -108,12 +117,13 @@ impl Engine {
         // One that is free is found soon, unless nearly all are taken.
         let free = (0..1000).find_map(|_| {
             flow.local_port = self.random.port();
-            (self.table.tcp(&flow).is_none() && !listens(flow.local_port)).then_some(flow)
+            let is_taken = self.table.tcp(&flow).is_some() || self.ended.contains(&flow, self.now);
+            (!is_taken && !listens(flow.local_port)).then_some(flow)
         });
         let flow = free.ok_or(Error::NoPort)?;
         let mut socket = options.socket().ok_or(Error::NoMemory)?;
         socket
-            .connect(interface.context(), remote, (local, flow.local_port))
+            .connect(self.opener(&flow).context(), remote, (local, flow.local_port))
             .map_err(|_| Error::Unaddressable)?;
         let id = self.table.insert(socket, Kind::Tcp, flow, Owner::Handle);
         self.kick(id);
@@ -155,6 +165,11 @@ pub struct TcpStream {
 impl TcpStream {
     fn with<R>(&self, f: impl FnOnce(&mut Socket<'static>) -> R) -> R {
         self.stack.with(|engine| f(engine.stream(self.id).tcp()))
+    }
+
+    /// The stack that it is on.
+    pub fn stack(&self) -> &Stack {
+        &self.stack
     }
 
     /// The other end, until the connection has ended.

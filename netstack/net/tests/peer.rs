@@ -7,8 +7,8 @@ use fata_link::wire;
 use fata_netstack::TcpStream;
 use fata_netstack::tcp::Options;
 use fata_rt::Rt;
-use net::peer::{Peer, at_b};
-use net::{A, run, start};
+use net::peer::{Peer, Segment, at_b};
+use net::{A, B, run, start};
 use smoltcp::wire::TcpControl;
 use std::time::Duration;
 
@@ -109,5 +109,134 @@ fn acknowledgements_are_numbered_by_what_comes_next() {
         stream.abort();
         let reset = peer.heard().await.pop().unwrap();
         assert_eq!((reset.control, reset.seq), (TcpControl::Rst, next));
+    });
+}
+
+/// Who comes in the middle of a flood of SYNs gets his connection, and its options.
+#[test]
+fn a_flood_of_openings_keeps_nobody_out() {
+    for version in 0..2 {
+        run(async |rt| {
+            let (near, far, _) = wire::pair(wire::Options { room: 10_000, ..wire::Options::default() });
+            let stack = start(&rt, near, A);
+            stack.up().await;
+            let options = Options { receive: 200_000, send: 9000, ..Options::default() };
+            let listener = stack.listen(80, 8, options).unwrap();
+            let mut peer = Peer::new(far, B[version], 1, 80);
+            let mut usual = None;
+            for port in 1..500 {
+                (peer.from.1, peer.seq) = (port, i32::from(port).wrapping_mul(77_777_777));
+                peer.send(TcpControl::Syn, &[]);
+                let heard = peer.heard().await;
+                let [answer] = &heard[..] else { panic!("{heard:?}") };
+                assert_eq!(answer.ack, Some(peer.seq.wrapping_add(1)));
+                // What a listener with room says, one without room says too.
+                let says = (answer.control, answer.window, answer.max_seg_size, answer.window_scale);
+                assert_eq!(says, *usual.get_or_insert(says), "at {port}");
+            }
+            assert_eq!(stack.sockets().0, 8);
+            assert_eq!(stack.counts().cookies_sent, 499 - 8);
+            // Who guesses gets nothing but a reset.
+            for guess in 0..100 {
+                (peer.from.1, peer.ack) = (1000 + guess, i32::from(guess) << 24 | 1);
+                peer.send(TcpControl::None, b"guess");
+                let heard = peer.heard().await;
+                assert!(matches!(&heard[..], [Segment { control: TcpControl::Rst, .. }]), "{heard:?}");
+            }
+            peer.from.1 = 7000;
+            peer.open().await;
+            peer.send(TcpControl::None, b"honest");
+            peer.seq += 6;
+            peer.heard().await;
+            let mut stream = rt.timeout(Duration::from_millis(1), listener.accept()).await.unwrap();
+            let mut buffer = [0; 6];
+            stream.read_exact(&mut buffer).await.unwrap();
+            assert_eq!(&buffer, b"honest");
+            stream.write_all(&[3; 9000]).await.unwrap();
+            let mut got = 0;
+            while got < 9000 {
+                for segment in peer.heard().await {
+                    // The peer said so in its SYN.
+                    assert!(segment.payload.len() <= 1440, "{}", segment.payload.len());
+                    got += segment.payload.len();
+                    peer.ack = peer.ack.wrapping_add(segment.payload.len() as i32);
+                }
+                peer.send(TcpControl::None, &[]);
+            }
+            assert_eq!((stack.counts().cookies_taken, stack.sockets().0), (1, 9));
+            // Another time the same number opens nothing.
+            stream.abort();
+            peer.heard().await;
+            rt.sleep(Duration::from_secs(200)).await;
+            peer.heard().await;
+            peer.from.1 = 7000;
+            peer.send(TcpControl::None, &[]);
+            let heard = peer.heard().await;
+            assert!(matches!(&heard[..], [Segment { control: TcpControl::Rst, .. }]), "{heard:?}");
+        });
+    }
+}
+
+/// TIME-WAIT: what the peer says again is acknowledged for a minute, in little memory.
+#[test]
+fn late_segments_of_an_ended_connection_are_acknowledged() {
+    run(async |rt| {
+        let (mut peer, stream) = opened(&rt, Options::default()).await;
+        let stack = stream.stack().clone();
+        drop(stream);
+        let fin = peer.heard().await.pop().unwrap();
+        assert_eq!(fin.control, TcpControl::Fin);
+        peer.ack = peer.ack.wrapping_add(1);
+        peer.send(TcpControl::Fin, b"and on");
+        rt.sleep(Duration::from_millis(20)).await;
+        assert_eq!(peer.heard().await.last().unwrap().ack, Some(peer.seq + 7));
+        assert_eq!((stack.sockets(), stack.ended()), ((0, 0), 1));
+        for seconds in [1, 16, 40] {
+            rt.sleep(Duration::from_secs(seconds)).await;
+            peer.send(TcpControl::Fin, b"and on");
+            let heard = peer.heard().await;
+            let [ack] = &heard[..] else { panic!("{heard:?}") };
+            let says = (ack.control, ack.seq, ack.ack);
+            assert_eq!(says, (TcpControl::None, peer.ack, Some(peer.seq + 7)));
+        }
+        // What wants no answer gets none, and a reset ends nothing.
+        peer.send(TcpControl::Rst, &[]);
+        peer.seq += 7;
+        peer.send(TcpControl::None, &[]);
+        assert_eq!((peer.heard().await, stack.ended()), (vec![], 1));
+        // The same ends can have another connection, with numbers that were not there yet.
+        let listener = stack.listen(80, 1, Options::default()).unwrap();
+        peer.seq -= 100;
+        peer.send(TcpControl::Syn, &[]);
+        assert_eq!(peer.heard().await[0].control, TcpControl::None);
+        peer.seq += 200;
+        peer.open().await;
+        drop(listener.accept().await);
+    });
+}
+
+#[test]
+fn ended_connections_take_bounded_memory_and_time() {
+    run(async |rt| {
+        let (near, far, _) = wire::pair(wire::Options::default());
+        let stack = start(&rt, near, A);
+        stack.up().await;
+        let listener = stack.listen(80, 4, Options::default()).unwrap();
+        let mut peer = at_b(far, 1);
+        for port in 1..6000 {
+            peer.from.1 = port;
+            peer.open().await;
+            drop(listener.accept().await);
+            peer.heard().await;
+            peer.ack = peer.ack.wrapping_add(1);
+            peer.send(TcpControl::Fin, &[]);
+            peer.heard().await;
+            assert!(stack.sockets().0 <= 1 && stack.ended() < 4097);
+        }
+        assert!(stack.ended() > 4000);
+        rt.sleep(Duration::from_secs(61)).await;
+        peer.send(TcpControl::Fin, &[]);
+        peer.heard().await;
+        assert_eq!(stack.ended(), 0);
     });
 }
