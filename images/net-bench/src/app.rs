@@ -8,7 +8,7 @@ use embedded_io_async::{Read, Write};
 use fata_kit::{Gone, Terminal, words};
 use fata_link::Parked;
 use fata_net::Options;
-use fata_netstack::{Config, Stack, V4};
+use fata_netstack::{Config, Random, Stack, V4};
 use fata_rt::Rt;
 use xen_hyp::{Platform, Xen};
 
@@ -76,7 +76,7 @@ async fn run<P: Platform, C: Read + Write>(
         _ => {
             // As good as it gets without entropy.
             let seed = mac.0.iter().fold(rt.now_ns(), |seed, byte| seed.rotate_left(8) ^ u64::from(*byte));
-            let stack = Stack::start(rt, Parked::new(nic.phy()), config, seed);
+            let stack = Stack::start(rt, Parked::new(nic.phy()), config, &Random::known(seed));
             let error = serve::serve(rt, &stack, room).await;
             Ok(Err(format!("{error}")))
         }

@@ -2,7 +2,7 @@
 
 use embedded_io_async::{Read, Write};
 use fata_link::wire;
-use fata_netstack::{Config, IpAddress, IpEndpoint, Stack, tcp, udp};
+use fata_netstack::{Config, IpAddress, IpEndpoint, Random, Stack, tcp, udp};
 use fata_rt::{Machine, Rt};
 use net_bench::serve;
 use std::cell::Cell;
@@ -24,7 +24,7 @@ impl Machine for Clock {
 fn start(rt: &Rt, link: wire::Wire, address: &str) -> Stack {
     let mut config = Config::default();
     config.word("ip", address).unwrap();
-    Stack::start(rt, link, config, 1)
+    Stack::start(rt, link, config, &Random::known(1))
 }
 
 fn run(main: impl AsyncFnOnce(Rt, Stack)) {

@@ -8,7 +8,7 @@ use alloc::string::String;
 use embedded_io_async::{Read, Write};
 use fata_kit::{Gone, Terminal};
 use fata_link::Parked;
-use fata_netstack::Stack;
+use fata_netstack::{Random, Stack};
 use fata_rt::Rt;
 use fata_xenstore::Xenstore;
 use xen_hyp::{Platform, Xen};
@@ -43,8 +43,8 @@ async fn begin<P: Platform>(rt: &Rt, xen: &Rc<Xen<P>>, cmdline: &str) -> Result<
     options.config.check().map_err(|error| format!("{error}"))?;
     let nic = fata_devices::nic(rt, xen, &store, 0, options.nic);
     // As good as it gets without entropy.
-    let seed = rt.now_ns();
-    Ok((Stack::start(rt, Parked::new(nic.phy()), options.config.clone(), seed), options))
+    let random = Random::known(rt.now_ns());
+    Ok((Stack::start(rt, Parked::new(nic.phy()), options.config.clone(), &random), options))
 }
 
 async fn read<P: Platform>(store: &Xenstore<P>, path: &str) -> Result<Option<String>, String> {

@@ -3,7 +3,7 @@
 use embedded_io_async::{ErrorType, Read, Write};
 use fata_kit::Terminal;
 use fata_link::wire::{self, Cable};
-use fata_netstack::{Config, Stack};
+use fata_netstack::{Config, Random, Stack};
 use fata_rt::{Machine, Rt};
 use ping::{Options, work};
 use std::cell::{Cell, RefCell};
@@ -56,9 +56,9 @@ fn say<F: Future<Output = ()> + 'static>(
         let (a, b, cable) = wire::pair(wire::Options::default());
         let mut there = Config::default();
         there.word("ip", "10.0.0.1/24").unwrap();
-        let _there = Stack::start(&rt, b, there, 2);
+        let _there = Stack::start(&rt, b, there, &Random::known(2));
         let options = Options::parse(cmdline).unwrap();
-        let stack = Stack::start(&rt, a, options.config, 1);
+        let stack = Stack::start(&rt, a, options.config, &Random::known(1));
         let console = Console::default();
         let mut terminal = Terminal::new(console.clone());
         drop(rt.spawn(meanwhile(rt.clone(), cable)));

@@ -11,12 +11,12 @@ use crate::gate::{Gate, Once, Out, Stream};
 use crate::headers::{ACK, FIN, Flow, RST, SYN, Seen, look, lower_max_segment, max_segment};
 use crate::listen::Listener;
 use crate::opening::Key;
-use crate::random::Random;
 use crate::table::{Kind, Owner, Table};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::task::Waker;
 use fata_link::{Link, Status};
+use fata_random::Random;
 use smoltcp::iface::{Interface, PollResult, SocketSet};
 use smoltcp::phy::{PacketMeta, TxToken};
 use smoltcp::socket::tcp;
@@ -106,8 +106,7 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    pub(crate) fn new(config: Config, seed: u64) -> Self {
-        let mut random = Random::new(seed);
+    pub(crate) fn new(config: Config, random: Random) -> Self {
         let status = Status { up: false, mac: EthernetAddress([0; 6]), epoch: 0 };
         let mut engine = Self {
             table: Table::new(random.number() as u32),

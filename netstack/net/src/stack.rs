@@ -14,6 +14,7 @@ use core::pin::Pin;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::{Context, Poll, Waker};
 use fata_link::{Link, Status};
+use fata_random::Random;
 use fata_rt::{Rt, Sleep};
 use smoltcp::time::Instant;
 use smoltcp::wire::{IpAddress, IpCidr};
@@ -26,10 +27,10 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// Starts a stack, which runs as long as the run loop. `config` must have been [checked](Config::check). Addresses,
-    /// sequence numbers and ports are as unforeseeable as `seed`.
-    pub fn start<L: Link + 'static>(rt: &Rt, link: L, config: Config, seed: u64) -> Self {
-        let engine = Rc::new(RefCell::new(Engine::new(config, seed)));
+    /// Starts a stack, which runs as long as the run loop. `config` must have been [checked](Config::check). What
+    /// others should not foresee is drawn from `random`.
+    pub fn start<L: Link + 'static>(rt: &Rt, link: L, config: Config, random: &Random) -> Self {
+        let engine = Rc::new(RefCell::new(Engine::new(config, random.clone())));
         let mut task = Task {
             rt: rt.clone(),
             link,

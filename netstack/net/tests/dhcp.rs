@@ -4,7 +4,7 @@ mod net;
 
 use fata_link::wire;
 use fata_netstack::udp::Options;
-use fata_netstack::{IpAddress, IpEndpoint, Stack};
+use fata_netstack::{IpAddress, IpEndpoint, Random, Stack};
 use fata_rt::Rt;
 use net::{address, config, run};
 use smoltcp::wire::{DhcpMessageType, DhcpPacket, DhcpRepr};
@@ -69,7 +69,7 @@ async fn serve(stack: Stack, server: Rc<Server>) {
 
 fn start(rt: &Rt) -> (Stack, Stack, Rc<Server>, wire::Cable) {
     let (a, b, cable) = wire::pair(wire::Options::default());
-    let there = Stack::start(rt, b, config("ip=10.0.0.1/24"), 2);
+    let there = Stack::start(rt, b, config("ip=10.0.0.1/24"), &Random::known(2));
     let server = Rc::new(Server {
         offers: Cell::new(Ipv4Addr::new(10, 0, 0, 50)),
         mask: Cell::new(Ipv4Addr::new(255, 255, 255, 0)),
@@ -80,7 +80,7 @@ fn start(rt: &Rt) -> (Stack, Stack, Rc<Server>, wire::Cable) {
         heard: RefCell::default(),
     });
     drop(rt.spawn(serve(there.clone(), server.clone())));
-    (Stack::start(rt, a, config("ip=dhcp"), 1), there, server, cable)
+    (Stack::start(rt, a, config("ip=dhcp"), &Random::known(1)), there, server, cable)
 }
 
 fn v4(stack: &Stack) -> Vec<String> {

@@ -5,7 +5,7 @@ mod net;
 use embedded_io_async::{Read, Write};
 use fata_link::{Link, Parked, neighbor, wire};
 use fata_netstack::tcp::Options;
-use fata_netstack::{IpEndpoint, Stack, udp};
+use fata_netstack::{IpEndpoint, Random, Stack, udp};
 use fata_rt::{Rt, yield_now};
 use fata_sim::Rng;
 use net::{A, B, address, config, run};
@@ -105,7 +105,7 @@ fn any_frame(random: &mut Rng) -> Vec<u8> {
 /// A stack that offers everything.
 fn start(rt: &Rt, link: impl Link + 'static) -> Stack {
     let words = format!("ip={}/24 ip6={}/64 gw=10.0.0.254", A[0], A[1]);
-    let stack = Stack::start(rt, Parked::new(link), config(&words), 1);
+    let stack = Stack::start(rt, Parked::new(link), config(&words), &Random::known(1));
     let small = Options { receive: 4096, send: 4096, ..Options::default() };
     let listener = stack.listen(80, 16, small).unwrap();
     let rt2 = rt.clone();

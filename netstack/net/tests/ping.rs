@@ -3,7 +3,7 @@
 mod net;
 
 use fata_link::{Counter, Link, Parked, wire};
-use fata_netstack::{Error, Stack};
+use fata_netstack::{Error, Random, Stack};
 use fata_rt::yield_now;
 use net::{A, B, address, config, pair, run};
 use std::time::Duration;
@@ -88,7 +88,7 @@ fn who_is_not_there_does_not_answer() {
 fn there_is_no_way_to_a_family_that_is_off() {
     run(async |rt| {
         let (a, _, _) = wire::pair(wire::Options::default());
-        let a = Stack::start(&rt, a, config("ip=10.0.0.1/24 ip6=off"), 1);
+        let a = Stack::start(&rt, a, config("ip=10.0.0.1/24 ip6=off"), &Random::known(1));
         assert_eq!(a.pinger(address("fd00::1"), 64).await.err(), Some(Error::NoAddress));
         assert_eq!(a.up().await.len(), 1);
     });
@@ -117,7 +117,8 @@ fn many_unknown_neighbors_are_pinged_at_once() {
         let (a, b, _) = wire::pair(wire::Options::default());
         let a = net::start(&rt, a, A);
         let words: String = (2..6).map(|n| format!("ip6=fd00::{n}/64 ")).collect();
-        let _b = Stack::start(&rt, Parked::new(b), config(&format!("ip=10.0.0.2/24 {words}")), 2);
+        let _b =
+            Stack::start(&rt, Parked::new(b), config(&format!("ip=10.0.0.2/24 {words}")), &Random::known(2));
         let start_ns = rt.now_ns();
         let mut tasks = Vec::new();
         for to in ["10.0.0.2", "fd00::2", "fd00::3", "fd00::4", "fd00::5"] {

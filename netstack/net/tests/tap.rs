@@ -7,7 +7,7 @@ mod net;
 use embedded_io_async::{Read as _, Write as _};
 use fata_link::{Counter, Parked, Tap, TapEvents};
 use fata_netstack::tcp::Options;
-use fata_netstack::{IpEndpoint, Stack, udp};
+use fata_netstack::{IpEndpoint, Random, Stack, udp};
 use fata_rt::Machine;
 use net::{address, config};
 use smoltcp::wire::EthernetAddress;
@@ -61,7 +61,7 @@ fn linux_and_we_understand_each_other() {
     let counts = link.counts();
     fata_rt::run(&host, async |rt| {
         let words = format!("ip={}/24 ip6={}/64 gw={}", HERE[0], HERE[1], THERE[0]);
-        let stack = Stack::start(&rt, Parked::new(link), config(&words), 7);
+        let stack = Stack::start(&rt, Parked::new(link), config(&words), &Random::known(7));
         let limit = Duration::from_secs(20);
         // We ping Linux.
         for there in THERE {

@@ -5,7 +5,7 @@ use crate::script::Script;
 use embedded_io_async::{Read, Write};
 use fata_link::wire::{self, Wire};
 use fata_link::{Link, Parked};
-use fata_netstack::{Config, IpAddress, IpEndpoint, Stack, tcp, udp};
+use fata_netstack::{Config, IpAddress, IpEndpoint, Random, Stack, tcp, udp};
 use fata_rt::{Executor, Machine, Rt};
 use smoltcp::phy::{ChecksumCapabilities, Device, RxToken, TxToken};
 use smoltcp::time::Instant;
@@ -85,7 +85,12 @@ impl Siege {
         let executor = Executor::new(clock.clone());
         let rt = executor.rt();
         let v4 = if mode & 16 == 0 { "10.0.0.1/24" } else { "dhcp" };
-        let stack = Stack::start(&rt, Parked::new(near), config(&[("ip", v4), ("ip6", "fd00::1/64")]), 7);
+        let stack = Stack::start(
+            &rt,
+            Parked::new(near),
+            config(&[("ip", v4), ("ip6", "fd00::1/64")]),
+            &Random::known(7),
+        );
         serve(&rt, &stack);
         let mut siege = Self { clock, executor, stack, far, seen: None };
         siege.rest();
@@ -189,7 +194,7 @@ impl Siege {
         self.rest();
         let rt = self.executor.rt();
         let words = [("ip", "10.0.0.2/24"), ("ip6", "fd00::2/64")];
-        let other = Stack::start(&rt, Parked::new(self.far), config(&words), 9);
+        let other = Stack::start(&rt, Parked::new(self.far), config(&words), &Random::known(9));
         // Without a server to lease it an address it has but one.
         let has_v4 = self.stack.addresses().iter().any(|cidr| matches!(cidr.address(), IpAddress::Ipv4(_)));
         let rt2 = rt.clone();

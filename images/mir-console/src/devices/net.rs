@@ -15,7 +15,7 @@ use core::time::Duration;
 use fata_kit::words;
 use fata_link::{Parked, Pcap, PcapOptions};
 use fata_net::{Nic, State};
-use fata_netstack::{Config, ConfigError, Stack, V4};
+use fata_netstack::{Config, ConfigError, Random, Stack, V4};
 use fata_xenbus::Bus;
 use fata_xenstore::Xenstore;
 use xen_hyp::Platform;
@@ -146,7 +146,7 @@ impl<P: Platform> Devices<P> {
         let capture = Rc::new(RefCell::new(Capture::default()));
         let link = Pcap::new(Parked::new(nic.phy()), capture.clone(), PcapOptions::default());
         // As good as it gets without entropy.
-        let stack = Stack::start(&self.rt, link, config, self.rt.now_ns());
+        let stack = Stack::start(&self.rt, link, config, &Random::known(self.rt.now_ns()));
         let net = Rc::new(Net { nic, stack, capture });
         self.nets.borrow_mut().push(net.clone());
         net

@@ -5,7 +5,7 @@ pub mod peer;
 
 use fata_link::wire::{self, Cable, Wire};
 use fata_link::{Faults, Link, Parked, Plan};
-use fata_netstack::{Config, IpAddress, Stack};
+use fata_netstack::{Config, IpAddress, Random, Stack};
 use fata_rt::{Machine, Rt};
 use fata_sim::Rng;
 use std::cell::Cell;
@@ -48,7 +48,7 @@ pub const B: [&str; 2] = ["10.0.0.2", "fd00::2"];
 
 pub fn start<L: Link + 'static>(rt: &Rt, link: L, addresses: [&str; 2]) -> Stack {
     let words = format!("ip={}/24 ip6={}/64", addresses[0], addresses[1]);
-    Stack::start(rt, Parked::new(link), config(&words), 1)
+    Stack::start(rt, Parked::new(link), config(&words), &Random::known(1))
 }
 
 /// Stacks A and B.
