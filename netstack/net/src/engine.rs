@@ -295,7 +295,13 @@ impl Engine {
                 };
                 is_new = true;
             } else {
-                id = self.remember(&flow, frame, flags, at);
+                id = match self.remember(&flow, frame, flags, at) {
+                    Ok(id) => id,
+                    Err(_) => {
+                        self.counts.backlog_full += 1;
+                        return;
+                    }
+                };
             }
         }
         if flags & SYN == 0 {

@@ -117,12 +117,14 @@ impl Engine {
         self.open_at(index, flow).map(Some).ok_or(Full::Open)
     }
 
-    /// The same for one that was half-open already, without any room taken for it.
-    pub(crate) fn open_remembered(&mut self, flow: &Flow) -> Option<u32> {
-        let index = self.index_for(flow)?;
-        let listener = self.listeners[index].as_ref()?;
-        let is_full = listener.open.len() as u32 >= listener.backlog;
-        if is_full { None } else { self.open_at(index, flow) }
+    /// The same for one that its peer thinks is open, though no room was taken for it. So there is twice as much.
+    pub(crate) fn open_remembered(&mut self, flow: &Flow) -> Result<Option<u32>, Full> {
+        let Some(index) = self.index_for(flow) else { return Ok(None) };
+        let Some(listener) = &self.listeners[index] else { return Ok(None) };
+        if listener.open.len() as u32 / 2 >= listener.backlog {
+            return Err(Full::Open);
+        }
+        self.open_at(index, flow).map(Some).ok_or(Full::Open)
     }
 
     /// `None` without memory for it.

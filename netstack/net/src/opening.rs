@@ -9,7 +9,7 @@
 //! acknowledgement. So a flood of SYNs keeps nobody out. Only then, since such a number has but 24 bits that are to be
 //! guessed, and a SYN-ACK that is lost is not sent again.
 
-use crate::engine::Engine;
+use crate::engine::{Engine, Full};
 use crate::gate::{Gate, LARGEST_PACKET, Model, Once, Out};
 use crate::headers::{self, ACK, FIN, Flow, RST, SYN};
 use crate::numbers::Numbers;
@@ -175,22 +175,29 @@ impl Engine {
     }
 
     /// A socket for a connection whose SYN was answered so, if this acknowledges that.
-    pub(crate) fn remember(&mut self, flow: &Flow, frame: &[u8], flags: u8, at: usize) -> Option<u32> {
-        if flags & (ACK | SYN | RST | FIN) != ACK {
-            return None;
-        }
+    pub(crate) fn remember(
+        &mut self,
+        flow: &Flow,
+        frame: &[u8],
+        flags: u8,
+        at: usize,
+    ) -> Result<Option<u32>, Full> {
+        let Some((said, cookie)) = self.said(flow, frame, flags, at) else { return Ok(None) };
+        let Some(id) = self.open_remembered(flow)? else { return Ok(None) };
+        self.replay(id, flow, said, cookie);
+        self.counts.cookies_taken += 1;
+        Ok(Some(id))
+    }
+
+    fn said(&mut self, flow: &Flow, frame: &[u8], flags: u8, at: usize) -> Option<(Said, u32)> {
         let now = self.now;
-        if self.listening(flow)?.cookies_until <= now {
+        if flags & (ACK | SYN | RST | FIN) != ACK || self.listening(flow)?.cookies_until <= now {
             return None;
         }
         let ack = reply::parse(frame, at)?;
         let cookie = (ack.ack_number?.0 as u32).wrapping_sub(1);
         let number = (ack.seq_number.0 as u32).wrapping_sub(1);
-        let said = self.key.remember(flow, number, cookie, tick(now))?;
-        let id = self.open_remembered(flow)?;
-        self.replay(id, flow, said, cookie);
-        self.counts.cookies_taken += 1;
-        Some(id)
+        Some((self.key.remember(flow, number, cookie, tick(now))?, cookie))
     }
 
     /// Has a socket go through what it would have gone through before the acknowledgement came.
