@@ -136,6 +136,10 @@ impl Engine {
 
     /// Gives the SYN that opens a connection to the socket for it.
     pub(crate) fn feed_syn(&mut self, id: u32, flow: &Flow, frame: &[u8], meta: PacketMeta) {
+        // The opener has no card, and takes packets that are for others.
+        if frame.get(..6) != Some(self.status.mac.as_bytes()) {
+            return;
+        }
         let mut opener = self.opener(flow);
         let Some(slot) = self.table.slot(id) else { return };
         let mut out = Out::default();
@@ -148,7 +152,7 @@ impl Engine {
     pub(crate) fn answer_syn(&mut self, flow: &Flow, frame: &[u8], at: usize, token: impl TxToken) {
         let is_ours = |interface: &Interface| interface.has_ip_addr(headers::ip_address(flow.local));
         let Some(syn) = reply::parse(frame, at) else { return };
-        if frame[0] & 1 != 0 || !self.interface.as_ref().is_some_and(is_ours) {
+        if frame.get(..6) != Some(self.status.mac.as_bytes()) || !self.interface.as_ref().is_some_and(is_ours) {
             return;
         }
         let until = self.now + Duration::from_secs(2 * TICK_SECONDS);
