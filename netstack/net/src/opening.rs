@@ -136,8 +136,7 @@ impl Engine {
 
     /// Gives the SYN that opens a connection to the socket for it.
     pub(crate) fn feed_syn(&mut self, id: u32, flow: &Flow, frame: &[u8], meta: PacketMeta) {
-        // The opener has no card, and takes packets that are for others.
-        if frame.get(..6) != Some(self.status.mac.as_bytes()) {
+        if !self.is_ours(flow, frame) {
             return;
         }
         let mut opener = self.opener(flow);
@@ -148,11 +147,18 @@ impl Engine {
         opener.poll_ingress_single(self.now, &mut device, &mut slot.set);
     }
 
+    /// Whether a frame is for us. An opener has no card, and takes what is for others, and there are addresses that no
+    /// interface can have.
+    fn is_ours(&self, flow: &Flow, frame: &[u8]) -> bool {
+        let local = headers::ip_address(flow.local);
+        frame.get(..6) == Some(self.status.mac.as_bytes())
+            && self.interface.as_ref().is_some_and(|interface| interface.has_ip_addr(local))
+    }
+
     /// Answers a SYN without keeping anything of it.
     pub(crate) fn answer_syn(&mut self, flow: &Flow, frame: &[u8], at: usize, token: impl TxToken) {
-        let is_ours = |interface: &Interface| interface.has_ip_addr(headers::ip_address(flow.local));
         let Some(syn) = reply::parse(frame, at) else { return };
-        if frame.get(..6) != Some(self.status.mac.as_bytes()) || !self.interface.as_ref().is_some_and(is_ours) {
+        if !self.is_ours(flow, frame) {
             return;
         }
         let until = self.now + Duration::from_secs(2 * TICK_SECONDS);

@@ -69,7 +69,14 @@ fn mend(frame: &mut [u8]) {
 
 fn any_frame(random: &mut Rng) -> Vec<u8> {
     let v6 = random.within(0..2);
-    let to = address(A[v6]);
+    // Now and then to everybody, or to nobody.
+    let to = match random.within(0..10) {
+        0 => address(
+            [["224.0.0.1", "ff02::1"], ["255.255.255.255", "::"], ["0.0.0.0", "::1"]][random.within(0..3)]
+                [v6],
+        ),
+        _ => address(A[v6]),
+    };
     let number = random.within(2..250);
     let from = address(&if v6 == 0 { format!("10.0.0.{number}") } else { format!("fd00::{number:x}") });
     let len = random.within(0..300);
