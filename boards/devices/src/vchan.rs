@@ -236,14 +236,21 @@ pub async fn guard<P: Platform>(
     .await
 }
 
-/// How long a client may take to close.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How often it is looked whether a client has closed, in the same way: for 6 s in all.
+const LOOKS_FOR_CLOSE: u32 = 7;
 
-/// Closes a vchan; gives whether all that was lent is back. A client has some seconds to close, and then some more looks
-/// to let go: Linux unmaps pages that are still in use somewhere when they are not any more, and sends no event.
+/// Closes a vchan; gives whether all that was lent is back. A client has some seconds to close, and then some more to let
+/// go: Linux unmaps pages that are still in use somewhere when they are not any more, and sends no event.
 pub async fn close<P: Platform>(rt: &Rt, xen: &Xen<P>, vchan: Vchan<P>) -> bool {
-    if rt.timeout(PATIENCE, vchan.close()).await == Ok(true) {
-        return true;
+    {
+        let mut closed = pin!(vchan.close());
+        for n in 0..LOOKS_FOR_CLOSE {
+            match rt.timeout(FIRST_LOOK * (1 << n), closed.as_mut()).await {
+                Ok(true) => return true,
+                Ok(false) => break,
+                Err(_) => {}
+            }
+        }
     }
     for n in 0..LOOKS {
         if xen.reclaim_grants() == 0 {

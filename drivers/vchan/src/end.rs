@@ -2,7 +2,10 @@
 
 use crate::layout::{FLAGS, Role, live};
 use crate::stream::Vchan;
+use core::future::{Future as _, poll_fn};
 use core::ops::Deref;
+use core::pin::pin;
+use core::task::Poll;
 use xen_hyp::{Channel, Joint, Platform, PortStatus, SharedBits, Xen};
 
 /// The control page of one that is open. Dropping it says that we have closed, and then lets go of the page.
@@ -54,7 +57,9 @@ impl<P: Platform> Vchan<P> {
     /// Closes it, and if we are the server waits until the client has let go of our memory, so that it can be used
     /// again; what is dropped instead is kept apart until then. Gives whether it is all back.
     ///
-    /// A client that does not close keeps us waiting: whoever is not patient drops the future.
+    /// A client that does not close keeps us waiting: whoever is not patient drops the future. One that is killed may say
+    /// so before its kernel has let go of the last page, and that is told by no event: whenever the future is polled, it
+    /// looks.
     pub async fn close(self) -> bool {
         let Self { out, into, control, line, xen, .. } = self;
         let mut back = true;
@@ -68,7 +73,12 @@ impl<P: Platform> Vchan<P> {
                 let held = all.into_iter().flatten().any(Joint::is_held);
                 if held && there { None } else { Some(!held) }
             };
-            back = line.until(let_go).await;
+            let mut told = pin!(line.until(let_go));
+            back = poll_fn(|cx| match told.as_mut().poll(cx) {
+                Poll::Pending => let_go().map_or(Poll::Pending, Poll::Ready),
+                back => back,
+            })
+            .await;
         }
         // A server sees first that it is closed and then that nothing of it is mapped.
         drop((out, into));

@@ -5,6 +5,7 @@ use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
 use core::cell::Cell;
+use core::fmt;
 use core::future::{Future, poll_fn};
 use core::pin::pin;
 use core::task::Poll;
@@ -13,7 +14,7 @@ use fata_devices::vchan::{Place, Wish, close, guard};
 use fata_kit::{Gone, Terminal, pattern};
 use fata_rt::Rt;
 use fata_vchan::{Error, Meeting as _, Vchan, connect, listen};
-use xen_hyp::{Platform, Signal, Xen};
+use xen_hyp::{GrantTotals, Platform, Signal, Xen};
 
 /// What is read or written at once, at most.
 const PIECE: usize = 5000;
@@ -81,12 +82,13 @@ impl<P: Platform, C: Read + Write> Work<'_, P, C> {
             let end = self.watched(&vchan, echo(&vchan, &echoed)).await;
             let withdrawn = place.withdraw().await;
             let back = close(self.rt, self.xen, vchan).await;
-            let kept = self.xen.grant_totals().kept;
-            let line = move |out: &mut dyn core::fmt::Write| match end {
-                Ok(()) => writeln!(out, "vchan ended: {} bytes, kept pages {kept}", echoed.get()),
-                Err(error) => {
-                    writeln!(out, "vchan failed: {error}: {} bytes, kept pages {kept}", echoed.get())
+            let GrantTotals { kept, lent, .. } = self.xen.grant_totals();
+            let line = move |out: &mut dyn fmt::Write| {
+                match end {
+                    Ok(()) => write!(out, "vchan ended")?,
+                    Err(error) => write!(out, "vchan failed: {error}")?,
                 }
+                writeln!(out, ": {} bytes, kept pages {kept}, lent {lent}", echoed.get())
             };
             self.terminal.print(&line).await?;
             if let Err(error) = withdrawn {
@@ -111,16 +113,23 @@ impl<P: Platform, C: Read + Write> Work<'_, P, C> {
                 Err(error) => return Ok(Err(format!("{error}"))),
             };
             self.terminal.print(&|out| writeln!(out, "vchan connected: {vchan:?}")).await?;
-            let (bytes, window) = (self.options.bytes, self.options.window);
+            let bytes = self.options.bytes;
             if !self.options.delay.is_zero() {
                 self.rt.sleep(self.options.delay).await;
             }
-            match self.watched(&vchan, verify(&vchan, bytes, window)).await {
-                Ok(Ok(())) => {}
+            match self.exchange(&vchan).await? {
+                Ok(Ok(())) => {
+                    let line = |out: &mut dyn fmt::Write| {
+                        writeln!(out, "vchan verified: {bytes} bytes there and back")
+                    };
+                    self.terminal.print(&line).await?;
+                }
                 Ok(Err(reason)) => return Ok(Err(reason)),
+                Err(error) if self.options.tireless => {
+                    self.terminal.print(&|out| writeln!(out, "vchan lost: {error}")).await?;
+                }
                 Err(error) => return Ok(Err(format!("{error}"))),
             }
-            self.terminal.print(&|out| writeln!(out, "vchan verified: {bytes} bytes there and back")).await?;
             if self.options.hold {
                 let end = guard(self.rt, &vchan, self.place, self.options.watch).await;
                 self.terminal.print(&|out| writeln!(out, "vchan: {end}")).await?;
@@ -128,6 +137,20 @@ impl<P: Platform, C: Read + Write> Work<'_, P, C> {
             close(self.rt, self.xen, vchan).await;
         }
         Ok(Ok(()))
+    }
+
+    /// Has all bytes sent back, and says now and then how many were.
+    async fn exchange(&mut self, vchan: &Vchan<P>) -> Result<Result<Result<(), String>, Error>, Gone> {
+        let Options { bytes, window, tell, .. } = *self.options;
+        let mut at = 0u64;
+        loop {
+            let end = at.saturating_add(tell).min(bytes);
+            match self.watched(vchan, verify(vchan, at, end, window)).await {
+                Ok(Ok(())) if end < bytes => at = end,
+                done => return Ok(done),
+            }
+            self.terminal.print(&|out| writeln!(out, "vchan verified {at} bytes so far")).await?;
+        }
     }
 
     /// Does this as long as the other end exists.
@@ -164,9 +187,14 @@ async fn echo<P: Platform>(vchan: &Vchan<P>, echoed: &Cell<u64>) -> Result<(), E
     }
 }
 
-/// Sends a pattern and looks whether the same comes back, both at once.
-async fn verify<P: Platform>(vchan: &Vchan<P>, bytes: u64, window: u64) -> Result<Result<(), String>, Error> {
-    let (sent, back, more) = (Cell::new(0), Cell::new(0), Signal::new());
+/// Sends a pattern, from a multiple of 8 to the end of `bytes`, and looks whether the same comes back, both at once.
+async fn verify<P: Platform>(
+    vchan: &Vchan<P>,
+    from: u64,
+    bytes: u64,
+    window: u64,
+) -> Result<Result<(), String>, Error> {
+    let (sent, back, more) = (Cell::new(from), Cell::new(from), Signal::new());
     let mut send = pin!(async {
         let mut piece = alloc::vec![0; PIECE + 8];
         for n in 0.. {

@@ -14,6 +14,8 @@ pub(crate) struct Options {
     pub(crate) bytes: u64,
     pub(crate) window: u64,
     pub(crate) again: u32,
+    pub(crate) tireless: bool,
+    pub(crate) tell: u64,
     pub(crate) delay: Duration,
     pub(crate) watch: Option<Duration>,
 }
@@ -28,6 +30,8 @@ impl Options {
             bytes: 1 << 20,
             window: WINDOW,
             again: 1,
+            tireless: false,
+            tell: u64::MAX,
             delay: Duration::ZERO,
             watch: None,
         };
@@ -42,6 +46,9 @@ impl Options {
             "bytes" => self.bytes = value.parse().ok()?,
             "window" => self.window = value.parse().ok().filter(|&window| window > 0)?,
             "delay" => self.delay = Duration::from_millis(value.parse().ok()?),
+            "tireless" => self.tireless = true,
+            // The pattern begins at multiples of 8.
+            "tell" => self.tell = value.parse().ok().filter(|&bytes| bytes > 0 && bytes % 8 == 0)?,
             "again" => self.again = value.parse().ok()?,
             "watch" => self.watch = Some(Duration::from_millis(value.parse().ok()?)),
             _ => self.wish.word(name, value)?,

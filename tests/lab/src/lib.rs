@@ -49,6 +49,7 @@ mod sysroot;
 mod terminal;
 mod tool;
 mod tools;
+mod vchans;
 mod xenlog;
 
 pub use apt::Host;

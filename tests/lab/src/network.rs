@@ -157,6 +157,19 @@ impl<'a> Network<'a> {
         self.dom0.destroy(name)
     }
 
+    /// How it stands with a card, for whoever wonders why it does not work: Xenstore, ports, and what Linux's driver says.
+    pub(crate) fn state_of(&self, vif: Vif) -> String {
+        let (backend, frontend, interface) = (vif.backend(), vif.frontend(), vif.interface());
+        let said = self.dom0.sh(&format!(
+            "xenstore-ls -f {frontend}; xenstore-ls -f {backend}\n\
+             cd /sys/class/net/{interface}; grep . carrier operstate flags statistics/*\n\
+             mount -t debugfs debug /sys/kernel/debug 2>/dev/null; cat /sys/kernel/debug/xen-netback/{interface}/*\n\
+             grep xen /proc/interrupts; dmesg | tail -n 40\n\
+             xl dmesg -c >/dev/null; xl debug-keys e; xl debug-keys g; xl dmesg; true"
+        ));
+        said.unwrap_or_else(|error| format!("{error:#}"))
+    }
+
     /// Removes Linux.
     pub(crate) fn remove_neighbour(&self) -> Result<()> {
         self.dom0.destroy("neighbour")

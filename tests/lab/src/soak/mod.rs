@@ -8,6 +8,8 @@ pub(crate) mod fifty;
 pub(crate) mod net_boots;
 pub(crate) mod net_rebind;
 pub(crate) mod rebind;
+mod vchan_kills;
+mod vchan_stream;
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -23,6 +25,7 @@ use crate::machine::{Config, Folder};
 use crate::mutate::seed;
 use crate::network::Network;
 use crate::progress::Progress;
+use crate::vchans::Vchans;
 
 /// What can be done over and over on a dom0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +42,10 @@ pub enum Soak {
     NetBoots,
     /// A network backend's driver is unbound and bound again under a stream.
     NetRebind,
+    /// Either end of a vchan is killed, whatever it is at.
+    VchanKills,
+    /// A vchan with small rings is kept busy, both ways.
+    VchanStream,
 }
 
 /// How much of it.
@@ -69,8 +76,16 @@ const PATIENCE: Duration = Duration::from_secs(180);
 
 impl Soak {
     /// All, in the order of the documentation.
-    pub const ALL: [Self; 6] =
-        [Self::CreateDestroy, Self::Fifty, Self::Detach, Self::Rebind, Self::NetBoots, Self::NetRebind];
+    pub const ALL: [Self; 8] = [
+        Self::CreateDestroy,
+        Self::Fifty,
+        Self::Detach,
+        Self::Rebind,
+        Self::NetBoots,
+        Self::NetRebind,
+        Self::VchanKills,
+        Self::VchanStream,
+    ];
 
     /// `create-destroy`.
     #[must_use]
@@ -82,18 +97,21 @@ impl Soak {
             Self::Rebind => "rebind",
             Self::NetBoots => "net-boots",
             Self::NetRebind => "net-rebind",
+            Self::VchanKills => "vchan-kills",
+            Self::VchanStream => "vchan-stream",
         }
     }
 
-    /// Times that are enough, unless somebody wants another number: domains, or cycles.
+    /// Times that are enough, unless somebody wants another number: domains, cycles, deaths, or MiB.
     #[must_use]
     pub fn usual(self) -> u64 {
         match self {
-            Self::CreateDestroy => 1000,
+            Self::CreateDestroy | Self::VchanKills => 1000,
             Self::Fifty => 50,
             Self::Detach => 20,
             Self::Rebind => 200,
             Self::NetBoots | Self::NetRebind => 100,
+            Self::VchanStream => 1024,
         }
     }
 
@@ -103,6 +121,7 @@ impl Soak {
             Self::CreateDestroy | Self::Fifty | Self::Detach | Self::Rebind => "block-check",
             Self::NetBoots => "ping",
             Self::NetRebind => "net-bench",
+            Self::VchanKills | Self::VchanStream => "vchan-echo",
         }
     }
 
@@ -114,8 +133,11 @@ impl Soak {
         let images = Folder::take(lab, &format!("{name}-image"))?;
         let image = images.file("Image");
         std::fs::copy(&built.image, &image).with_context(|| format!("copying {}", built.image.display()))?;
+        let pairs = matches!(self, Self::VchanKills | Self::VchanStream);
         let config = Config {
             name,
+            // Or two guests might not share anything.
+            xen_args: if pairs { vec!["xsm=dummy".to_owned()] } else { Vec::new() },
             dom0_memory_mib: Some(768),
             timeout: effort.time.unwrap_or_default() + Duration::from_secs(24 * 3600),
             ..Config::default()
@@ -131,6 +153,10 @@ impl Soak {
             let (parts, peer) = (lab.xen(xen, ui)?, lab.build_peer(ui)?);
             run(&Network::new(&dom0, lab, &parts, image.clone(), &peer, &|| PATIENCE)?, &meter(tell))
         };
+        let with_vchans = |run: &dyn Fn(&Vchans<'_>, &Meter<'_>) -> Result<Figures>| {
+            let peer = lab.build_vchan_peer(&lab.xen(xen, ui)?, ui)?;
+            run(&Vchans::new(&dom0, image.clone(), &peer)?, &meter(tell))
+        };
         let result = match self {
             Self::CreateDestroy => with_disks(&|c, m| create_destroy::run(c, m, seed)),
             Self::Fifty => with_disks(&fifty::run),
@@ -138,6 +164,8 @@ impl Soak {
             Self::Rebind => with_disks(&|c, m| rebind::run(c, m, 256, seed)),
             Self::NetBoots => with_network(&net_boots::run),
             Self::NetRebind => with_network(&|n, m| net_rebind::run(n, m, seed)),
+            Self::VchanKills => with_vchans(&|v, m| vchan_kills::run(v, m, seed)),
+            Self::VchanStream => with_vchans(&|v, m| vchan_stream::run(v, m, seed)),
         };
         Ok(Soaked { result, folder: dom0.folder.path.clone(), seed })
     }

@@ -1,6 +1,6 @@
 //! A network backend's driver is taken away and given back while a stream goes through it.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use super::{Figures, Meter};
 use crate::mutate::Random;
@@ -28,12 +28,14 @@ pub(crate) fn run(network: &Network<'_>, meter: &Meter<'_>, seed: u64) -> Result
         cycles += 1;
         // The next one may come at once: the guest has not seen anything yet, or is halfway.
         if random.below(4) > 0 {
-            dom0.store_wait(&format!("{}/state", vif.backend()), state::CONNECTED, network.left())?;
-            network.await_answer(SUBJECT)?;
+            let connected =
+                dom0.store_wait(&format!("{}/state", vif.backend()), state::CONNECTED, network.left());
+            let back = connected.and_then(|()| network.await_answer(SUBJECT));
+            back.with_context(|| format!("cycle {cycles}: {}", network.state_of(vif)))?;
         }
         stream.is_under_way()?;
     }
-    let bytes = stream.verified()?;
+    let bytes = stream.verified().with_context(|| network.state_of(vif))?;
     network.remove(GUEST, &guest)?;
     network.nothing_left()?;
     Ok(vec![("cycles", cycles), ("MiB verified", bytes >> 20), ("seconds", meter.seconds())])

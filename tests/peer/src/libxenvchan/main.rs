@@ -4,13 +4,19 @@
 //! |---|---|
 //! | `serve DOMID PATH LEFT RIGHT` | serves one client after the other at that path in Xenstore, through rings of these sizes in bytes |
 //! | `load DOMID PATH JOBS` | waits for such a server and does its jobs, `send,64,1000` and others, separated by `;` |
+//! | `send DOMID PATH BYTES SEED` | waits for a server that sends back what it gets, sends it so much in pieces of any length, and compares |
+//! | `echo DOMID PATH SIZE SEED` | is such a server, through rings of that size, for one client |
+//! | `killed DOMID PATH COUNT SEED` | so many clients of such a server are killed at any point, and then one is not; with a count of 0 none is, and there is no end |
+//! | `killed DOMID PATH COUNT SEED LEFT RIGHT` | the same with servers of these rings |
 //!
 //! Marks for the counting plugin are set around each job, as by `fata-peer`.
 #![no_std]
 #![no_main]
 #![allow(unsafe_code)]
 
+mod kills;
 mod library;
+mod talk;
 
 use core::arch::global_asm;
 use core::ffi::{CStr, c_char, c_int};
@@ -57,9 +63,21 @@ extern "C" fn main(count: c_int, words: *const *const c_char) -> c_int {
     let text = |n: usize| word(n).to_str().unwrap_or("");
     let number =
         |n: usize| text(n).parse().unwrap_or_else(|_| fail(format_args!("{:?} is no number", text(n))));
+    let long = |n: usize| -> u64 {
+        text(n).parse().unwrap_or_else(|_| fail(format_args!("{:?} is no number", text(n))))
+    };
     match text(1) {
         "serve" => serve(number(2), word(3), number(4) as usize, number(5) as usize),
         "load" => load(number(2), word(3), text(4)),
+        "send" => talk::client(number(2), word(3), long(4), long(5)),
+        "echo" => talk::server(number(2), word(3), long(4) as usize, long(5)),
+        "killed" => {
+            let role = match text(6) {
+                "" => kills::Role::Client,
+                _ => kills::Role::Server(long(6) as usize, long(7) as usize),
+            };
+            kills::run(role, number(2), word(3), long(4), long(5))
+        }
         _ => fail(format_args!("what is to be done?")),
     }
 }
