@@ -81,6 +81,11 @@ impl<P: Platform> Connection<P> {
         Ok((Self { agreed, mtu, queues, next: 0, news: Vec::new() }, nodes))
     }
 
+    /// Begins, now that the backend has connected. It must be notified.
+    pub(crate) fn open(&mut self) {
+        self.queues.iter_mut().for_each(|queue| queue.rx.open());
+    }
+
     /// All event channels.
     pub(crate) fn channels(&self) -> impl Iterator<Item = &Rc<Channel<P>>> {
         self.queues.iter().flat_map(|queue| {
@@ -110,6 +115,9 @@ impl<P: Platform> Connection<P> {
                 if frame.trusted || Transport::of(bytes).is_none_or(|transport| transport.holds(bytes)) {
                     totals.rx_frames += 1;
                     totals.rx_bytes += frame.len as u64;
+                    totals.rx_large += u64::from(frame.large);
+                    totals.rx_blank += u64::from(frame.blank);
+                    totals.rx_queues |= 1 << queue;
                     return Ok(Some((queue, frame)));
                 }
                 totals.rx_bad_sum += 1;
@@ -167,6 +175,7 @@ impl<P: Platform> Connection<P> {
             if if is_v6 { self.agreed.csum_v6 } else { self.agreed.csum_v4 } {
                 transport.blank(frame);
                 flags = tx_flag::CSUM_BLANK | tx_flag::DATA_VALIDATED;
+                totals.tx_blank += 1;
             } else {
                 transport.fill(frame);
             }
@@ -174,6 +183,8 @@ impl<P: Platform> Connection<P> {
         tx.send(frame, flags, segment.map(|size| Extra::segments(size, is_v6)));
         totals.tx_frames += 1;
         totals.tx_bytes += frame.len() as u64;
+        totals.tx_large += u64::from(segment.is_some());
+        totals.tx_queues |= 1 << queue;
         Ok(())
     }
 
@@ -194,6 +205,7 @@ impl<P: Platform> Connection<P> {
                 break;
             }
             tx.tell(&Extra::multicast(*address, *wanted));
+            totals.tx_told += 1;
             self.news.pop();
         }
         for queue in &mut self.queues {

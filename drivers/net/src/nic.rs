@@ -70,6 +70,20 @@ pub struct Totals {
     pub tx_bytes: u64,
     /// Times it was connected to a backend.
     pub connects: u64,
+    /// Frames received that were longer than the MTU, as the other end did not cut them into segments.
+    pub rx_large: u64,
+    /// Frames received without a checksum, as the other end left it to whoever would send them on.
+    pub rx_blank: u64,
+    /// Frames sent for the backend to cut into segments.
+    pub tx_large: u64,
+    /// Frames sent whose checksum was left to the backend.
+    pub tx_blank: u64,
+    /// Multicast groups told of, and that they are not wanted any more.
+    pub tx_told: u64,
+    /// Queues by which frames have come, a bit each.
+    pub rx_queues: u32,
+    /// Queues by which frames were sent, a bit each.
+    pub tx_queues: u32,
     /// Frames that the backend failed to deliver.
     pub rx_failed: u64,
     /// Frames longer than any may be.
@@ -87,6 +101,38 @@ pub struct Totals {
     /// Frames that a stack wrote and that cannot be sent: too short, too long, to be cut where nobody does, or more
     /// than there was room for.
     pub tx_unfit: u64,
+}
+
+/// All of it in a line: names, each with its number.
+impl fmt::Display for Totals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let numbers = [
+            ("rx_frames", self.rx_frames),
+            ("rx_bytes", self.rx_bytes),
+            ("rx_large", self.rx_large),
+            ("rx_blank", self.rx_blank),
+            ("rx_queues", self.rx_queues.into()),
+            ("tx_frames", self.tx_frames),
+            ("tx_bytes", self.tx_bytes),
+            ("tx_large", self.tx_large),
+            ("tx_blank", self.tx_blank),
+            ("tx_told", self.tx_told),
+            ("tx_queues", self.tx_queues.into()),
+            ("connects", self.connects),
+            ("rx_failed", self.rx_failed),
+            ("rx_too_long", self.rx_too_long),
+            ("rx_too_short", self.rx_too_short),
+            ("rx_unknown", self.rx_unknown),
+            ("rx_bad_sum", self.rx_bad_sum),
+            ("tx_dropped", self.tx_dropped),
+            ("tx_failed", self.tx_failed),
+            ("tx_unfit", self.tx_unfit),
+        ];
+        for (n, (name, number)) in numbers.iter().enumerate() {
+            write!(f, "{}{name} {number}", if n > 0 { " " } else { "" })?;
+        }
+        Ok(())
+    }
 }
 
 /// The place of a network interface. Clones are the same.
@@ -250,6 +296,7 @@ impl<P: Platform> Inner<P> {
             let nic = Rc::downgrade(self);
             channel.on_event(Rc::new(move || nic.upgrade().iter().for_each(|nic| nic.wake())));
         }
+        connection.open();
         self.groups.borrow().iter().for_each(|group| connection.multicast(group.0, true));
         self.is_broken.set(false);
         {

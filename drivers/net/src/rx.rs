@@ -45,6 +45,8 @@ struct Part {
     extra: bool,
     /// There is more after this slot.
     more: bool,
+    /// It was not cut into segments.
+    large: bool,
     flaw: Option<Flaw>,
 }
 
@@ -64,10 +66,15 @@ pub(crate) struct Frame {
     pub(crate) len: usize,
     /// Somebody vouches for its checksum.
     pub(crate) trusted: bool,
+    /// It has none.
+    pub(crate) blank: bool,
+    /// It was not cut into segments.
+    pub(crate) large: bool,
 }
 
 impl<P: Platform> Rx<P> {
-    /// Lays the ring out, with buffers in it. With `sg` frames may have several pages.
+    /// Lays the ring out. With `sg` frames may have several pages. The backend gets no buffers before it is
+    /// [connected](Self::open).
     pub(crate) fn new(xen: &Rc<Xen<P>>, peer: DomId, sg: bool) -> Result<Self, GrantError> {
         let memory = lend(xen, peer, 1, Access::Write)?;
         let gref = memory.gref();
@@ -76,7 +83,7 @@ impl<P: Platform> Rx<P> {
         pool.grow(BUFFERS_MIN)?;
         let most = ring.size() as usize;
         let pages = if sg { FRAME_PAGES } else { 1 };
-        let mut rx = Self {
+        Ok(Self {
             ring,
             gref,
             pool,
@@ -86,10 +93,16 @@ impl<P: Platform> Rx<P> {
             most,
             part: Part::default(),
             frame: vec![0; pages * PAGE_SIZE],
-        };
-        // The backend finds them when it comes.
-        let _ = rx.fill();
-        Ok(rx)
+        })
+    }
+
+    /// Gives a backend that has connected its first buffers, of which it must be notified.
+    ///
+    /// Not earlier: Linux's netback binds its event channel, on which an event is pending from the start, before it notes
+    /// which interrupt that is (drivers/net/xen-netback/interface.c, xenvif_connect_data). If it finds buffers by then, its
+    /// thread may end the wrong interrupt, and it hears of nothing any more.
+    pub(crate) fn open(&mut self) {
+        let _ = self.fill();
     }
 
     /// What the backend calls the ring.
@@ -143,7 +156,7 @@ impl<P: Platform> Rx<P> {
             if self.part.extra || self.part.more {
                 continue;
             }
-            let Part { len, flags, flaw, .. } = core::mem::take(&mut self.part);
+            let Part { len, flags, large, flaw, .. } = core::mem::take(&mut self.part);
             match flaw {
                 Some(Flaw::Failed) => totals.rx_failed += 1,
                 Some(Flaw::TooLong) => totals.rx_too_long += 1,
@@ -151,7 +164,9 @@ impl<P: Platform> Rx<P> {
                 None if len < ETHERNET => totals.rx_too_short += 1,
                 None => {
                     let trusted = sums && flags & (rx_flag::CSUM_BLANK | rx_flag::DATA_VALIDATED) != 0;
-                    return Ok(Some(Frame { bytes: core::mem::take(&mut self.frame), len, trusted }));
+                    let blank = flags & rx_flag::CSUM_BLANK != 0;
+                    let bytes = core::mem::take(&mut self.frame);
+                    return Ok(Some(Frame { bytes, len, trusted, blank, large }));
                 }
             }
         }
@@ -166,6 +181,7 @@ impl<P: Platform> Rx<P> {
             if !(wire::extra::GSO..=wire::extra::HASH).contains(&kind) {
                 part.flaw = Some(Flaw::Extra);
             }
+            part.large |= kind == wire::extra::GSO;
             part.extra = flags & wire::extra::MORE != 0;
             return Ok(());
         }

@@ -193,6 +193,12 @@ fn long_packets_are_cut_by_the_backend() {
             tasks.run();
             assert!(machine.back.sent_on_the_wire() == [short]);
             assert_eq!(machine.back.log().last().unwrap().extras, 0);
+            let totals = machine.nic.totals();
+            assert_eq!((totals.tx_large, totals.tx_blank), (totals.tx_frames - 1, totals.tx_frames));
+            assert!(
+                totals.tx_large >= 3
+                    && totals.to_string().contains(&format!("tx_large {} ", totals.tx_large))
+            );
             drop(tasks);
             machine.finish();
         }
@@ -304,7 +310,11 @@ fn what_comes_uncut_is_one_frame_and_else_it_is_segments() {
                 }
             }
         }
-        assert_eq!(machine.nic.totals().rx_bad_sum, 0);
+        let totals = machine.nic.totals();
+        assert_eq!(totals.rx_bad_sum, 0);
+        // As large ones, or with a sum of their own.
+        assert_eq!(totals.rx_large, if takes { 10 } else { 0 });
+        assert_eq!(totals.rx_blank, if checksum { totals.rx_frames } else { 0 });
         drop(tasks);
         machine.finish();
     }
