@@ -77,8 +77,22 @@ async fn run<P: Platform, C: Read + Write>(
             // As good as it gets without entropy.
             let seed = mac.0.iter().fold(rt.now_ns(), |seed, byte| seed.rotate_left(8) ^ u64::from(*byte));
             let stack = Stack::start(rt, Parked::new(nic.phy()), config, &Random::known(seed));
-            let error = serve::serve(rt, &stack, room).await;
-            Ok(Err(format!("{error}")))
+            if options.multicast {
+                let (stack, nic) = (stack.clone(), nic.clone());
+                drop(rt.spawn(async move {
+                    let tell = |group, wanted| if wanted { nic.join(group) } else { nic.leave(group) };
+                    stack.tell_groups(tell).await;
+                }));
+            }
+            if let Err(error) = serve::start(rt, &stack, room) {
+                return Ok(Err(format!("{error}")));
+            }
+            loop {
+                let count = terminal.read().await?.len();
+                terminal.used(count);
+                let totals = nic.totals();
+                terminal.print(&|out| writeln!(out, "net totals {totals}")).await?;
+            }
         }
     }
 }

@@ -8,6 +8,8 @@
 //! The words of the command line are those of [`fata_netstack::Config`] and of [`fata_net::Options`], `offloads=off`, and
 //! `room=BYTES` for the buffers of a stream, in each direction.
 //!
+//! Whatever comes from the console is answered with what the network card has done so far.
+//!
 //! With `raw` on the command line there is no stack: frames are answered as they lie in the ring, so that what is
 //! measured is the frontend.
 #![cfg_attr(not(test), no_std)]

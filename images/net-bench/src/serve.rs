@@ -31,15 +31,8 @@ struct Counted {
     last_ns: u64,
 }
 
-/// Serves for ever, unless that cannot even begin.
-pub async fn serve(rt: &Rt, stack: &Stack, room: usize) -> Error {
-    match start(rt, stack, room) {
-        Ok(()) => core::future::pending().await,
-        Err(error) => error,
-    }
-}
-
-fn start(rt: &Rt, stack: &Stack, room: usize) -> Result<(), Error> {
+/// Serves from now on.
+pub fn start(rt: &Rt, stack: &Stack, room: usize) -> Result<(), Error> {
     let streams = Options { receive: room, send: room, ..Options::default() };
     let listener = stack.listen(TCP, BACKLOG, streams)?;
     // A burst of the smallest ones is to fit, as it does under Linux.

@@ -31,8 +31,7 @@ fn run(main: impl AsyncFnOnce(Rt, Stack)) {
     fata_rt::run(&Rc::new(Clock(Cell::new(1))), async |rt| {
         let (a, b, _) = wire::pair(wire::Options::default());
         let server = start(&rt, b, "10.0.0.2/24");
-        let rt2 = rt.clone();
-        drop(rt.spawn(async move { serve::serve(&rt2, &server, serve::ROOM).await }));
+        serve::start(&rt, &server, serve::ROOM).unwrap();
         main(rt.clone(), start(&rt, a, "10.0.0.1/24")).await;
     });
 }

@@ -43,8 +43,15 @@ async fn begin<P: Platform>(rt: &Rt, xen: &Rc<Xen<P>>, cmdline: &str) -> Result<
     options.config.check().map_err(|error| format!("{error}"))?;
     let nic = fata_devices::nic(rt, xen, &store, 0, options.nic);
     // As good as it gets without entropy.
-    let random = Random::known(rt.now_ns());
-    Ok((Stack::start(rt, Parked::new(nic.phy()), options.config.clone(), &random), options))
+    let seed = rt.now_ns();
+    let stack = Stack::start(rt, Parked::new(nic.phy()), options.config.clone(), &Random::known(seed));
+    if options.nic.multicast {
+        let stack = stack.clone();
+        drop(rt.spawn(async move {
+            stack.tell_groups(|group, wanted| if wanted { nic.join(group) } else { nic.leave(group) }).await;
+        }));
+    }
+    Ok((stack, options))
 }
 
 async fn read<P: Platform>(store: &Xenstore<P>, path: &str) -> Result<Option<String>, String> {

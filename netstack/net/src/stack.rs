@@ -17,7 +17,7 @@ use fata_link::{Link, Status};
 use fata_random::Random;
 use fata_rt::{Rt, Sleep};
 use smoltcp::time::Instant;
-use smoltcp::wire::{IpAddress, IpCidr};
+use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr};
 
 /// A TCP/IP stack on one link. Clones are the same one.
 #[derive(Clone)]
@@ -64,6 +64,34 @@ impl Stack {
             Some(interface) => interface.ip_addrs().to_vec(),
             None => Vec::new(),
         })
+    }
+
+    /// Multicast groups whose frames we need, as a link that filters has to know: those of all nodes, and those in which
+    /// neighbours ask for our addresses (RFC 4291).
+    pub fn groups(&self) -> Vec<EthernetAddress> {
+        let mut groups = alloc::vec![EthernetAddress([0x01, 0x00, 0x5e, 0, 0, 1])];
+        for cidr in self.addresses() {
+            if let IpAddress::Ipv6(address) = cidr.address() {
+                let [.., a, b, c] = address.octets();
+                for group in [[0x33, 0x33, 0, 0, 0, 1], [0x33, 0x33, 0xff, a, b, c]] {
+                    if !groups.contains(&EthernetAddress(group)) {
+                        groups.push(EthernetAddress(group));
+                    }
+                }
+            }
+        }
+        groups
+    }
+
+    /// Tells of each of these [groups](Self::groups), and of each that is not needed any more; never ends.
+    pub async fn tell_groups(&self, mut tell: impl FnMut(EthernetAddress, bool)) {
+        let mut told = Vec::new();
+        loop {
+            let now = self.when(|stack| Some(stack.groups()).filter(|now| *now != told)).await;
+            now.iter().filter(|group| !told.contains(*group)).for_each(|group| tell(*group, true));
+            told.iter().filter(|group| !now.contains(*group)).for_each(|group| tell(*group, false));
+            told = now;
+        }
     }
 
     /// What a DHCP server has given us.

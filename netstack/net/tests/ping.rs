@@ -6,6 +6,9 @@ use fata_link::{Counter, Link, Parked, wire};
 use fata_netstack::{Error, Random, Stack};
 use fata_rt::yield_now;
 use net::{A, B, address, config, pair, run};
+use smoltcp::wire::EthernetAddress;
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Duration;
 
 fn payload(len: usize) -> Vec<u8> {
@@ -171,5 +174,32 @@ fn nothing_is_sent_before_the_link_is_up_and_then_it_is_announced() {
             "and one asks for the address of who is pinged"
         );
         assert_eq!(ping.await, Ok(true));
+    });
+}
+
+#[test]
+fn a_link_that_filters_hears_of_the_groups_that_addresses_need() {
+    run(async |rt| {
+        let (a, _far, cable) = wire::pair(wire::Options::default());
+        let a = net::start(&rt, a, ["10.0.0.1", "fd00::12:3456"]);
+        let told = Rc::new(RefCell::new(Vec::new()));
+        let (stack, told2) = (a.clone(), told.clone());
+        let task = rt.spawn(async move {
+            stack.tell_groups(|group, wanted| told2.borrow_mut().push((group.0, wanted))).await;
+        });
+        a.up().await;
+        // RFC 1112, RFC 2464, RFC 4291.
+        let [all_v4, all, asked] =
+            [[1, 0, 0x5e, 0, 0, 1], [0x33, 0x33, 0, 0, 0, 1], [0x33, 0x33, 0xff, 0x12, 0x34, 0x56]];
+        let wanted = a.groups();
+        for group in [all_v4, all, asked] {
+            assert!(wanted.contains(&EthernetAddress(group)), "{group:x?} is missing in {wanted:x?}");
+        }
+        while told.borrow().len() < wanted.len() {
+            yield_now().await;
+        }
+        let expected: Vec<_> = wanted.iter().map(|group| (group.0, true)).collect();
+        assert_eq!(*told.borrow(), expected, "each once");
+        drop((task, cable));
     });
 }

@@ -97,7 +97,7 @@ impl<'a> Network<'a> {
 
     /// Has dom0 do a job of the measurement protocol (tests/peer/src/net.rs); gives how much came through.
     pub(crate) fn load(&self, to: &str, job: &str) -> Result<u64> {
-        let said = self.peer(&format!("load {to} {job}"))?;
+        let said = self.peer(&format!("load {to} '{job}'"))?;
         let mut words = said.split(' ').skip_while(|word| *word != "through").skip(1);
         let through = words.next().and_then(|word| word.parse().ok());
         through.with_context(|| format!("{job} ended with {said:?}"))
@@ -155,6 +155,23 @@ impl<'a> Network<'a> {
         }
         ensure!(!said().contains("FAILURE"), "the guest failed:\n{}", said());
         self.dom0.destroy(name)
+    }
+
+    /// Looks again and again until what is seen is as it should be.
+    pub(crate) fn until<T: Copy + std::fmt::Debug>(
+        &self,
+        what: &str,
+        is_so: &dyn Fn(T) -> bool,
+        look: &dyn Fn() -> Result<T>,
+    ) -> Result<()> {
+        loop {
+            let seen = look()?;
+            if is_so(seen) {
+                return Ok(());
+            }
+            ensure!(!self.left().is_zero(), "{what}: not so after all this time, but {seen:?}");
+            self.dom0.sh("usleep 100000")?;
+        }
     }
 
     /// How it stands with a card, for whoever wonders why it does not work: Xenstore, ports, and what Linux's driver says.

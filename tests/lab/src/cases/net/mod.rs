@@ -3,6 +3,7 @@
 //! Each case ends with nothing left in dom0 and Xen of its guests.
 
 mod comes_and_goes;
+mod features;
 mod first;
 mod pings;
 mod streams;
@@ -10,7 +11,9 @@ mod streams;
 use anyhow::{Context as _, Result};
 
 use super::{Case, Context, Spot};
-use crate::network::Network;
+use crate::guest::Guest;
+use crate::net::Vif;
+use crate::network::{Network, SUBJECT};
 use crate::progress::Progress;
 
 /// Answers pings, and sends some.
@@ -22,6 +25,7 @@ pub(super) fn add(cases: &mut Vec<Case>) {
     pings::add(cases);
     first::add(cases);
     streams::add(cases);
+    features::add(cases);
     comes_and_goes::add(cases);
 }
 
@@ -42,4 +46,18 @@ fn case(
         network.nothing_left()
     };
     Case { image, peer: true, ..Case::new(Spot::XL, name, run) }.limit(seconds)
+}
+
+/// The guest, with more words on its command line, told that its backend can do this.
+fn start(network: &Network<'_>, words: &str, offer: &[(&str, &str)]) -> Result<Guest> {
+    let mut domu = network.subject(words);
+    domu.paused = true;
+    let guest = network.dom0.create(&domu)?;
+    let backend = Vif::new(&guest).backend();
+    for (feature, value) in offer {
+        network.dom0.store_write(&format!("{backend}/{feature}"), value)?;
+    }
+    network.dom0.sh(&format!("xl unpause {}", guest.domain))?;
+    network.await_answer(SUBJECT)?;
+    Ok(guest)
 }

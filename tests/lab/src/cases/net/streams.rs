@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 
 use super::super::Case;
-use super::{NET_BENCH, case};
+use super::{NET_BENCH, case, start};
 use crate::guest::Guest;
 use crate::net::Vif;
 use crate::network::{Network, SUBJECT};
@@ -29,7 +29,6 @@ const OFFERS: [(&str, &[(&str, &str)]); 4] = [
 pub(super) fn add(cases: &mut Vec<Case>) {
     cases.push(case(NET_BENCH, "net-streams", 240, streams));
     cases.push(case(NET_BENCH, "net-streams-mtu", 120, other_frames));
-    cases.push(case(NET_BENCH, "net-queues", 120, queues));
 }
 
 /// Catches: bytes that are lost, doubled or exchanged, and sums that are wrong or missing, with each set of offloads on
@@ -37,23 +36,9 @@ pub(super) fn add(cases: &mut Vec<Case>) {
 fn streams(network: &Network<'_>) -> Result<()> {
     for (name, offer) in OFFERS {
         let context = |error: anyhow::Error| error.context(format!("with {name}"));
-        start(network, offer).and_then(|guest| both(network, &guest)).map_err(context)?;
+        start(network, "", offer).and_then(|guest| both(network, &guest)).map_err(context)?;
     }
     Ok(())
-}
-
-/// The guest, told that its backend can do this.
-fn start(network: &Network<'_>, offer: &[(&str, &str)]) -> Result<Guest> {
-    let mut domu = network.subject("");
-    domu.paused = true;
-    let guest = network.dom0.create(&domu)?;
-    let backend = Vif::new(&guest).backend();
-    for (feature, value) in offer {
-        network.dom0.store_write(&format!("{backend}/{feature}"), value)?;
-    }
-    network.dom0.sh(&format!("xl unpause {}", guest.domain))?;
-    network.await_answer(SUBJECT)?;
-    Ok(guest)
 }
 
 /// A stream with what dom0 leaves to the device, and one with what it does itself.
@@ -74,24 +59,8 @@ fn both(network: &Network<'_>, guest: &Guest) -> Result<()> {
 fn other_frames(network: &Network<'_>) -> Result<()> {
     for mtu in [1280, 9000] {
         network.set_mtu(mtu)?;
-        let guest = start(network, &[])?;
+        let guest = start(network, "", &[])?;
         network.verify(&format!("10.0.0.{SUBJECT}"), BYTES)?;
-        network.remove("subject", &guest)?;
-    }
-    Ok(())
-}
-
-/// Catches: packets that are lost between queues, or sent to one that the backend does not have.
-fn queues(network: &Network<'_>) -> Result<()> {
-    const MAX: &str = "/sys/module/xen_netback/parameters/max_queues";
-    for queues in [2, 4] {
-        network.dom0.sh(&format!("echo {queues} >{MAX}"))?;
-        let guest = start(network, &[])?;
-        let offered =
-            network.dom0.store_read(&format!("{}/multi-queue-max-queues", Vif::new(&guest).backend()))?;
-        ensure!(offered == Some(queues.to_string()), "the backend offers {offered:?} queues");
-        network.verify(&format!("10.0.0.{SUBJECT}"), BYTES)?;
-        network.ping(&format!("10.0.0.{SUBJECT}"), 1000, 10)?;
         network.remove("subject", &guest)?;
     }
     Ok(())
