@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 
 use super::super::Case;
-use super::{NET_BENCH, case, start};
+use super::{NET_BENCH, case, features, start};
 use crate::guest::Guest;
 use crate::net::Vif;
 use crate::network::{Network, SUBJECT};
@@ -36,13 +36,13 @@ pub(super) fn add(cases: &mut Vec<Case>) {
 fn streams(network: &Network<'_>) -> Result<()> {
     for (name, offer) in OFFERS {
         let context = |error: anyhow::Error| error.context(format!("with {name}"));
-        start(network, "", offer).and_then(|guest| both(network, &guest)).map_err(context)?;
+        start(network, "", offer).and_then(|guest| both(network, &guest, name == "all")).map_err(context)?;
     }
     Ok(())
 }
 
 /// A stream with what dom0 leaves to the device, and one with what it does itself.
-fn both(network: &Network<'_>, guest: &Guest) -> Result<()> {
+fn both(network: &Network<'_>, guest: &Guest, cuts: bool) -> Result<()> {
     let target = format!("10.0.0.{SUBJECT}");
     for on in [true, false] {
         network.offloads(Vif::new(guest), on)?;
@@ -52,6 +52,11 @@ fn both(network: &Network<'_>, guest: &Guest) -> Result<()> {
             ensure!(network.load(&target, job)? == 4 << 20, "{job}");
         }
     }
+    let totals = features::totals(network, guest)?;
+    for (name, wanted) in [("tx_large", cuts), ("rx_large", true), ("tx_blank", true), ("rx_blank", true)] {
+        ensure!((totals[name] > 0) == wanted, "{name} in {totals:?}");
+    }
+    features::well(&totals)?;
     network.remove("subject", guest)
 }
 
