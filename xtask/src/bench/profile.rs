@@ -8,10 +8,10 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 use fata_lab::{
     BuildRequest, Config, Contents, Counter, DiskWish, Dom0, Gic, Lab, Optimise, Profile, Progress, Spent,
-    Symboliser, VifWish, Worker, XenVersion, XlDomU, address, xen_symbols,
+    Symboliser, Vif, VifWish, Worker, XenVersion, XlDomU, address, xen_symbols,
 };
 
-use super::work::{FIRST_MARK, PEER};
+use super::work::{FIRST_MARK, PEER, mark};
 use crate::table;
 
 /// Show where an image's instructions go, under xl
@@ -31,6 +31,9 @@ pub(crate) struct Options {
     /// Give it a network card, and have it driven from dom0 by this job (KIND,SIZE,COUNT), twice; the second time counts
     #[arg(long, value_name = "JOB", conflicts_with_all = ["disk", "lines"])]
     load: Option<String>,
+    /// Give it a network card, and take its backend away and back, twice; the second time counts
+    #[arg(long, conflicts_with_all = ["disk", "lines", "load"])]
+    recovery: bool,
     /// Divide by this: how often it does that
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     per: u64,
@@ -81,6 +84,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         print!("\n{}", as_table(options, &profile, &profile.functions(&symbols, &xen)));
         return Ok(());
     }
+    if options.recovery {
+        let parts = lab.xen(XenVersion::V4_20, &ui)?;
+        recovery(&dom0, &Worker::new(&lab, &parts, &ui)?.program, &mut domu)?;
+        step.done("profiled");
+        let profile = Profile::between_marks(&dom0.folder, BACK_MARK as usize, FIRST_MARK as usize)?;
+        print!("\n{}", as_table(options, &profile, &profile.functions(&symbols, &xen)));
+        return Ok(());
+    }
     let domain = dom0.create_alone(&domu)?;
     let end = dom0.ended(domain, TIMEOUT);
     let said = dom0.console_of(&domu.name, "", Duration::from_secs(10))?;
@@ -112,6 +123,23 @@ fn load(dom0: &Dom0, program: &Path, domu: &mut XlDomU, job: &str) -> Result<()>
     Ok(())
 }
 
+/// Has a server lose its backend and get it back twice.
+fn recovery(dom0: &Dom0, program: &Path, domu: &mut XlDomU) -> Result<()> {
+    domu.args = format!("{} {}", address(NUMBER), domu.args);
+    domu.vifs.push(VifWish::new(NUMBER).spec());
+    dom0.push(PEER, &fs::read(program).with_context(|| format!("reading {}", program.display()))?)?;
+    let vif = Vif { domain: dom0.create_alone(domu)?, device: 0 };
+    let answer = format!("{PEER} await 10.0.0.{NUMBER} 60000");
+    dom0.sh(&format!("chmod +x {PEER} && {answer}"))?;
+    for mark in [String::new(), mark(BACK_MARK)] {
+        dom0.unbind_vif(vif)?;
+        dom0.sh(&format!("usleep 100000; {mark}\n{}\n{answer}; sleep 1", vif.bind_script()))?;
+    }
+    Ok(())
+}
+
+/// Set right before the backend comes back.
+const BACK_MARK: u32 = 2;
 /// Its first mark.
 const SECOND_JOB: usize = FIRST_MARK as usize + 2;
 /// The last byte of the image's address.

@@ -68,7 +68,7 @@ impl Profile {
                     if words[0] == kind {
                         last = number.parse()?;
                         has_begun |= last == from;
-                        has_ended |= last == to;
+                        has_ended |= has_begun && last == to;
                     }
                 }
                 ["block" | "trap", ..] if !wanted => {}
