@@ -1,10 +1,11 @@
 //! The addresses of the interface: given, or leased by a DHCP server; told to smoltcp and announced to the neighbours.
 
-use crate::config::{Config, V4, check_gateway, v4_cidr};
+use crate::config::{Config, MAX_ROUTES, Route, V4, check_gateway, v4_cidr};
 use crate::engine::Engine;
 use crate::gate::{LARGEST_PACKET, Model};
 use crate::headers::{self, Address, Flow};
 use crate::table::{Kind, Owner};
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::{Ipv4Addr, Ipv6Addr};
 use core::num::NonZeroUsize;
@@ -66,12 +67,36 @@ impl Addresses {
         self.config.gateway_v4.or_else(|| self.lease.as_ref().and_then(|lease| lease.gateway))
     }
 
+    pub(crate) fn name_servers(&self) -> Vec<IpAddress> {
+        if !self.config.dns.is_empty() {
+            return self.config.dns.clone();
+        }
+        self.lease.iter().flat_map(|lease| &lease.dns).map(|address| IpAddress::Ipv4(*address)).collect()
+    }
+
+    pub(crate) fn search(&self) -> Vec<String> {
+        self.config.search.clone()
+    }
+
+    pub(crate) fn time_servers(&self) -> Vec<IpAddress> {
+        self.config.ntp.clone()
+    }
+
+    pub(crate) fn host_name(&self) -> Option<String> {
+        self.config.host_name.clone()
+    }
+
     /// All of them, the link-local one last.
     pub(crate) fn cidrs(&self, mac: EthernetAddress) -> impl Iterator<Item = IpCidr> + '_ {
         let v6 = self.config.v6.iter().map(|cidr| IpCidr::Ipv6(*cidr));
         let local = (!self.config.v6_off).then(|| IpCidr::Ipv6(link_local(mac)));
-        self.v4().map(IpCidr::Ipv4).into_iter().chain(v6).chain(local)
+        let more_v4 = self.config.more_v4.iter().copied();
+        self.v4().into_iter().chain(more_v4).map(IpCidr::Ipv4).chain(v6).chain(local)
     }
+}
+
+fn smoltcp_route(route: &Route) -> smoltcp::iface::Route {
+    smoltcp::iface::Route { cidr: route.to, via_router: route.via, preferred_until: None, expires_at: None }
 }
 
 /// RFC 4291 appendix A.
@@ -102,7 +127,8 @@ impl Engine {
 
     /// smoltcp reads the capabilities only when an interface is made. It is told of a link for packets of any size.
     fn make_interface(&mut self, mut capabilities: DeviceCapabilities, cuts_v6: Option<NonZeroUsize>) {
-        self.out.mtu = capabilities.ip_mtu().clamp(SMALLEST_MTU, LARGEST_PACKET);
+        self.link_mtu = capabilities.ip_mtu().clamp(SMALLEST_MTU, LARGEST_PACKET);
+        self.set_mtu();
         self.out.sums = capabilities.checksum.clone();
         let segmentation = &mut capabilities.segmentation;
         segmentation.tcpv6 = cuts_v6;
@@ -125,6 +151,12 @@ impl Engine {
         self.announce_all();
     }
 
+    /// The link's, if none was given that is smaller.
+    fn set_mtu(&mut self) {
+        let given = self.addresses.config.mtu.map_or(usize::MAX, usize::from);
+        self.out.mtu = self.link_mtu.min(given);
+    }
+
     /// Tells smoltcp.
     fn set_addresses(&mut self) {
         let Some(interface) = &mut self.interface else { return };
@@ -135,8 +167,11 @@ impl Engine {
             list.extend(addresses.cidrs(self.status.mac).take(list.capacity()));
         });
         let routes = interface.routes_mut();
-        routes.update(|routes| routes.clear());
-        // There is room for these two.
+        routes.update(|routes| {
+            routes.clear();
+            // There is room for MAX_ROUTES and these two.
+            routes.extend(addresses.config.routes.iter().map(smoltcp_route).take(MAX_ROUTES));
+        });
         if let Some(gateway) = addresses.gateway_v4() {
             let _ = routes.add_default_ipv4_route(gateway);
         }

@@ -1,10 +1,11 @@
 //! Which addresses an interface is to have, from the words of a command line.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::error::Error;
 use core::fmt;
 use core::net::{Ipv4Addr, Ipv6Addr};
-use smoltcp::wire::{Ipv4Cidr, Ipv6Cidr};
+use smoltcp::wire::{IpAddress, IpCidr, Ipv4Cidr, Ipv6Cidr};
 
 /// Where the IPv4 address comes from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,25 +29,81 @@ impl V4 {
     }
 }
 
-/// The most IPv6 addresses that can be given, beside the link-local one.
+/// The most IPv4 addresses that can be given.
+pub const MAX_V4: usize = 3;
+/// The most IPv6 addresses beside the link-local one, those that were made from routers' prefixes among them.
 pub const MAX_V6: usize = 4;
+/// The most name servers, and the most time servers.
+pub const MAX_SERVERS: usize = 4;
+/// The most domains to look for names in.
+pub const MAX_SEARCH: usize = 6;
+/// The most routes beside the way out.
+pub const MAX_ROUTES: usize = 4;
+/// The smallest MTU that can be asked for (RFC 791 has every host take as much), and the least with IPv6 (RFC 8200).
+pub(crate) const LEAST_MTU: u16 = 576;
+pub(crate) const LEAST_MTU_V6: u16 = 1280;
 
-/// The addresses of an interface.
+/// The way to a network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// Whom it leads to.
+    pub to: IpCidr,
+    /// The router, in a network of ours.
+    pub via: IpAddress,
+}
+
+/// How careful we are not to take an address that somebody has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Duplicates {
+    /// An address is used at once, and given up if somebody else turns out to have it.
+    #[default]
+    Optimistic,
+    /// It is used when nobody has claimed it: after a second for IPv6, and six at most for IPv4.
+    Wait,
+    /// Nobody is asked. Whoever asks for our addresses is answered still.
+    Off,
+}
+
+/// The addresses of an interface, and what else a host wants to know of its network.
 ///
-/// The words are `ip=10.0.0.2/24` with `gw=10.0.0.1`, or `ip=dhcp`, or `ip=off`; and `ip6=fd00::2/64`, more than once if
-/// need be, with `gw6=fe80::1`, or `ip6=off`. Without a word there is no IPv4, and of IPv6 the link-local address alone.
+/// The words are `ip=10.0.0.2/24`, more than once if need be, with `gw=10.0.0.1`, or `ip=dhcp`, or `ip=off`;
+/// `ip6=fd00::2/64`, more than once if need be, with `gw6=fe80::1`, or `ip6=slaac`, or `ip6=off`; `route=NETWORK,ROUTER`;
+/// `dns=`, `search=` and `ntp=` with one or more values and commas between them; `hostname=`; `mtu=`; and
+/// `dad=optimistic`, `wait` or `off`. Without a word there is no IPv4, and of IPv6 the link-local address alone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Config {
     /// IPv4.
     pub v4: V4,
+    /// More IPv4 addresses that were given.
+    pub more_v4: Vec<Ipv4Cidr>,
     /// The way to the IPv4 Internet.
     pub gateway_v4: Option<Ipv4Addr>,
+    /// Something was said of IPv4, if only that there is to be none.
+    pub says_v4: bool,
     /// IPv6 addresses, without the link-local one, which is made of the Ethernet address.
     pub v6: Vec<Ipv6Cidr>,
     /// The way to the IPv6 Internet.
     pub gateway_v6: Option<Ipv6Addr>,
+    /// Routers are asked for more of both.
+    pub slaac: bool,
     /// No IPv6 at all.
     pub v6_off: bool,
+    /// Something was said of IPv6.
+    pub says_v6: bool,
+    /// Ways to networks that are not by way of the gateways.
+    pub routes: Vec<Route>,
+    /// Who resolves names.
+    pub dns: Vec<IpAddress>,
+    /// The domains in which names are looked for.
+    pub search: Vec<String>,
+    /// Who knows what time it is.
+    pub ntp: Vec<IpAddress>,
+    /// What we are called.
+    pub host_name: Option<String>,
+    /// The largest packet, if the link's is too large.
+    pub mtu: Option<u16>,
+    /// How careful to be with addresses.
+    pub duplicates: Duplicates,
 }
 
 /// Why addresses make no sense.
@@ -54,17 +111,27 @@ pub struct Config {
 pub enum ConfigError {
     /// `ip=` is neither `dhcp`, `off` nor an address with a prefix.
     BadV4,
-    /// `ip6=` is neither `off` nor an address with a prefix.
+    /// `ip6=` is neither `slaac`, `off` nor an address with a prefix.
     BadV6,
     /// `gw=` or `gw6=` is no address.
     BadGateway,
+    /// `route=` is no network and a router.
+    BadRoute,
+    /// `dns=` or `ntp=` has what is no address that a server can have.
+    BadServer,
+    /// `search=` or `hostname=` has what is no name.
+    BadName,
+    /// `mtu=` is no number, or too small.
+    BadMtu,
+    /// `dad=` is none of its three.
+    BadDuplicates,
     /// No host can have that address: it is nobody's, everybody's, a group's, or its network's first or last.
     NotHost,
     /// A prefix longer than 32 or 128, or of length zero.
     BadPrefix,
     /// The same was said twice.
     Twice,
-    /// There are more IPv6 addresses than there is room for.
+    /// There are more than there is room for.
     TooMany,
     /// The gateway is in no network that we are in, so there is no way to it.
     GatewayOutside,
@@ -80,12 +147,17 @@ impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::BadV4 => "ip= wants dhcp, off, or an IPv4 address with its prefix, such as 10.0.0.2/24",
-            Self::BadV6 => "ip6= wants off, or an IPv6 address with its prefix, such as fd00::2/64",
+            Self::BadV6 => "ip6= wants slaac, off, or an IPv6 address with its prefix, such as fd00::2/64",
             Self::BadGateway => "gw= wants an IPv4 address, and gw6= an IPv6 address, both without a prefix",
+            Self::BadRoute => "route= wants a network and a router, such as 10.1.0.0/16,10.0.0.1",
+            Self::BadServer => "a server wants an IPv4 or IPv6 address",
+            Self::BadName => "a name has letters, digits and hyphens, with dots between its parts",
+            Self::BadMtu => "mtu= wants a number of bytes from 1280 to 65535, without IPv6 from 576",
+            Self::BadDuplicates => "dad= wants optimistic, wait or off",
             Self::NotHost => "no host can have this address",
             Self::BadPrefix => "a prefix is from 1 to 32 bits long, for IPv6 to 128",
             Self::Twice => "the same was said twice",
-            Self::TooMany => "there is room for four IPv6 addresses",
+            Self::TooMany => "there are more than there is room for",
             Self::GatewayOutside => "the gateway is outside of our networks",
             Self::GatewayIsSelf => "the gateway has our own address",
             Self::GatewayWithoutAddress => "a gateway needs an address given with it",
@@ -99,67 +171,251 @@ impl Error for ConfigError {}
 impl Config {
     /// Takes a word of a command line. `Ok(false)` if it is none of ours.
     pub fn word(&mut self, name: &str, value: &str) -> Result<bool, ConfigError> {
-        match (name, value) {
-            ("ip", _) if self.v4 != V4::Off => return Err(ConfigError::Twice),
-            ("ip", "off") => {}
-            ("ip", "dhcp") => self.v4 = V4::Dhcp,
-            ("ip", _) => {
+        match name {
+            "ip" => self.ip(value)?,
+            "ip6" => self.ip6(value)?,
+            "gw" if self.gateway_v4.is_some() => return Err(ConfigError::Twice),
+            "gw" => {
+                self.says_v4 = true;
+                self.gateway_v4 = Some(value.parse().map_err(|_| ConfigError::BadGateway)?);
+            }
+            "gw6" if self.gateway_v6.is_some() => return Err(ConfigError::Twice),
+            "gw6" => {
+                self.says_v6 = true;
+                self.gateway_v6 = Some(value.parse().map_err(|_| ConfigError::BadGateway)?);
+            }
+            "route" => {
+                let route = route(value)?;
+                add(&mut self.routes, route, MAX_ROUTES)?;
+            }
+            "dns" => servers(&mut self.dns, value)?,
+            "ntp" => servers(&mut self.ntp, value)?,
+            "search" => {
+                for name in value.split(',') {
+                    add(&mut self.search, domain(name)?, MAX_SEARCH)?;
+                }
+            }
+            "hostname" if self.host_name.is_some() => return Err(ConfigError::Twice),
+            "hostname" => self.host_name = Some(domain(value)?),
+            "mtu" if self.mtu.is_some() => return Err(ConfigError::Twice),
+            "mtu" => {
+                let mtu = value.parse().ok().filter(|mtu| *mtu >= LEAST_MTU);
+                self.mtu = Some(mtu.ok_or(ConfigError::BadMtu)?);
+            }
+            "dad" => {
+                self.duplicates = match value {
+                    "optimistic" => Duplicates::Optimistic,
+                    "wait" => Duplicates::Wait,
+                    "off" => Duplicates::Off,
+                    _ => return Err(ConfigError::BadDuplicates),
+                }
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn ip(&mut self, value: &str) -> Result<(), ConfigError> {
+        let said = core::mem::replace(&mut self.says_v4, true) && self.gateway_v4.is_none();
+        let one_of_many = matches!(self.v4, V4::Static(_)) && !matches!(value, "off" | "dhcp");
+        if (said || self.v4 != V4::Off) && !one_of_many {
+            return Err(ConfigError::Twice);
+        }
+        self.v4 = match value {
+            "off" => V4::Off,
+            "dhcp" => V4::Dhcp,
+            _ => {
                 let (address, prefix) = split(value).ok_or(ConfigError::BadV4)?;
                 let address: Ipv4Addr = address.parse().map_err(|_| ConfigError::BadV4)?;
-                self.v4 = V4::Static(v4_cidr(address, prefix)?);
+                let cidr = v4_cidr(address, prefix)?;
+                if self.static_v4().any(|other| other.address() == address) {
+                    return Err(ConfigError::Twice);
+                }
+                if one_of_many {
+                    return add(&mut self.more_v4, cidr, MAX_V4 - 1);
+                }
+                V4::Static(cidr)
             }
-            ("gw", _) if self.gateway_v4.is_some() => return Err(ConfigError::Twice),
-            ("gw", _) => self.gateway_v4 = Some(value.parse().map_err(|_| ConfigError::BadGateway)?),
-            ("ip6", "off") => self.v6_off = true,
-            ("ip6", _) => {
+        };
+        Ok(())
+    }
+
+    fn ip6(&mut self, value: &str) -> Result<(), ConfigError> {
+        self.says_v6 = true;
+        match value {
+            "off" => self.v6_off = true,
+            "slaac" => self.slaac = true,
+            _ => {
                 let (address, prefix) = split(value).ok_or(ConfigError::BadV6)?;
                 let address: Ipv6Addr = address.parse().map_err(|_| ConfigError::BadV6)?;
                 let cidr = v6_cidr(address, prefix)?;
                 if self.v6.iter().any(|other| other.address() == address) {
                     return Err(ConfigError::Twice);
                 }
-                if self.v6.len() == MAX_V6 {
-                    return Err(ConfigError::TooMany);
-                }
-                self.v6.push(cidr);
+                add(&mut self.v6, cidr, MAX_V6)?;
             }
-            ("gw6", _) if self.gateway_v6.is_some() => return Err(ConfigError::Twice),
-            ("gw6", _) => self.gateway_v6 = Some(value.parse().map_err(|_| ConfigError::BadGateway)?),
-            _ => return Ok(false),
         }
-        Ok(true)
+        Ok(())
+    }
+
+    /// The IPv4 addresses that were given.
+    pub fn static_v4(&self) -> impl Iterator<Item = Ipv4Cidr> + '_ {
+        let first = match self.v4 {
+            V4::Static(cidr) => Some(cidr),
+            V4::Off | V4::Dhcp => None,
+        };
+        first.into_iter().chain(self.more_v4.iter().copied())
     }
 
     /// Whether all of it fits together. To be asked after the last word.
     pub fn check(&self) -> Result<(), ConfigError> {
-        if self.v6_off && !(self.v6.is_empty() && self.gateway_v6.is_none()) {
-            return Err(ConfigError::OffAndOn);
+        self.check_v4()?;
+        self.check_v6()?;
+        let is_too_many = self.dns.len() > MAX_SERVERS
+            || self.ntp.len() > MAX_SERVERS
+            || self.search.len() > MAX_SEARCH
+            || self.routes.len() > MAX_ROUTES;
+        if is_too_many {
+            return Err(ConfigError::TooMany);
         }
-        if let V4::Static(cidr) = self.v4 {
+        let least = if self.v6_off { LEAST_MTU } else { LEAST_MTU_V6 };
+        if self.mtu.is_some_and(|mtu| mtu < least) {
+            return Err(ConfigError::BadMtu);
+        }
+        Ok(())
+    }
+
+    /// Whether what is said of IPv4 fits together.
+    pub fn check_v4(&self) -> Result<(), ConfigError> {
+        if self.more_v4.len() >= MAX_V4 {
+            return Err(ConfigError::TooMany);
+        }
+        for cidr in self.static_v4() {
             v4_cidr(cidr.address(), cidr.prefix_len())?;
         }
         if let Some(gateway) = self.gateway_v4 {
-            let V4::Static(cidr) = self.v4 else { return Err(ConfigError::GatewayWithoutAddress) };
-            check_gateway(cidr, gateway)?;
+            let V4::Static(_) = self.v4 else { return Err(ConfigError::GatewayWithoutAddress) };
+            self.check_router(gateway.into())?;
+        }
+        self.routes
+            .iter()
+            .filter(|route| is_v4(&route.via))
+            .try_for_each(|route| self.check_router(route.via))
+    }
+
+    /// Whether what is said of IPv6 fits together.
+    pub fn check_v6(&self) -> Result<(), ConfigError> {
+        if self.v6_off && !(self.v6.is_empty() && self.gateway_v6.is_none() && !self.slaac) {
+            return Err(ConfigError::OffAndOn);
+        }
+        if self.v6.len() > MAX_V6 {
+            return Err(ConfigError::TooMany);
         }
         for cidr in &self.v6 {
             v6_cidr(cidr.address(), cidr.prefix_len())?;
         }
         if let Some(gateway) = self.gateway_v6 {
-            if gateway.is_multicast() || gateway.is_unspecified() || gateway.is_loopback() {
-                return Err(ConfigError::NotHost);
+            self.check_router(gateway.into())?;
+        }
+        self.routes
+            .iter()
+            .filter(|route| !is_v4(&route.via))
+            .try_for_each(|route| self.check_router(route.via))
+    }
+
+    /// Whether packets can be sent by way of `router`.
+    fn check_router(&self, router: IpAddress) -> Result<(), ConfigError> {
+        match router {
+            IpAddress::Ipv4(router) => {
+                let mut why = Err(ConfigError::GatewayOutside);
+                for cidr in self.static_v4() {
+                    why = match check_gateway(cidr, router) {
+                        Err(ConfigError::GatewayOutside) => why,
+                        Err(error) => return Err(error),
+                        Ok(()) => Ok(()),
+                    }
+                }
+                why
             }
-            if self.v6.iter().any(|cidr| cidr.address() == gateway) {
-                return Err(ConfigError::GatewayIsSelf);
-            }
-            let near =
-                gateway.is_unicast_link_local() || self.v6.iter().any(|cidr| cidr.contains_addr(&gateway));
-            if !near {
-                return Err(ConfigError::GatewayOutside);
+            IpAddress::Ipv6(router) => {
+                if router.is_multicast() || router.is_unspecified() || router.is_loopback() {
+                    return Err(ConfigError::NotHost);
+                }
+                if self.v6.iter().any(|cidr| cidr.address() == router) {
+                    return Err(ConfigError::GatewayIsSelf);
+                }
+                let near =
+                    router.is_unicast_link_local() || self.v6.iter().any(|cidr| cidr.contains_addr(&router));
+                if near { Ok(()) } else { Err(ConfigError::GatewayOutside) }
             }
         }
-        Ok(())
     }
+}
+
+fn is_v4(address: &IpAddress) -> bool {
+    matches!(address, IpAddress::Ipv4(_))
+}
+
+/// Adds one that is not there yet, if there is room.
+fn add<T: PartialEq>(all: &mut Vec<T>, one: T, most: usize) -> Result<(), ConfigError> {
+    if !all.contains(&one) {
+        if all.len() >= most {
+            return Err(ConfigError::TooMany);
+        }
+        all.push(one);
+    }
+    Ok(())
+}
+
+fn servers(all: &mut Vec<IpAddress>, value: &str) -> Result<(), ConfigError> {
+    for server in value.split(',') {
+        let server: IpAddress = server.parse().map_err(|_| ConfigError::BadServer)?;
+        if !is_server(&server) {
+            return Err(ConfigError::BadServer);
+        }
+        add(all, server, MAX_SERVERS)?;
+    }
+    Ok(())
+}
+
+/// Whether somebody else can have this address.
+pub(crate) fn is_server(address: &IpAddress) -> bool {
+    match address {
+        IpAddress::Ipv4(address) => v4_cidr(*address, 32).is_ok(),
+        IpAddress::Ipv6(address) => v6_cidr(*address, 128).is_ok(),
+    }
+}
+
+fn route(value: &str) -> Result<Route, ConfigError> {
+    let (to, via) = value.split_once(',').ok_or(ConfigError::BadRoute)?;
+    let (to, prefix) = split(to).ok_or(ConfigError::BadRoute)?;
+    let to: IpAddress = to.parse().map_err(|_| ConfigError::BadRoute)?;
+    let via: IpAddress = via.parse().map_err(|_| ConfigError::BadRoute)?;
+    let most = if is_v4(&to) { 32 } else { 128 };
+    if !(1..=most).contains(&prefix) {
+        return Err(ConfigError::BadPrefix);
+    }
+    if is_v4(&to) != is_v4(&via) || !to.is_unicast() {
+        return Err(ConfigError::BadRoute);
+    }
+    Ok(Route { to: IpCidr::new(to, prefix), via })
+}
+
+/// A name of letters, digits, hyphens and, since people use them, underscores, with dots between its parts; a last dot
+/// goes (RFC 1123 section 2.1, RFC 1035 section 2.3.4 for the lengths).
+fn domain(name: &str) -> Result<String, ConfigError> {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    let is_good = |part: &str| {
+        let inner = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        (1..=63).contains(&part.len())
+            && part.bytes().all(inner)
+            && !part.starts_with('-')
+            && !part.ends_with('-')
+    };
+    if name.len() > 253 || !name.split('.').all(is_good) {
+        return Err(ConfigError::BadName);
+    }
+    Ok(name.to_ascii_lowercase())
 }
 
 /// Whether packets can be sent by way of `gateway`.
@@ -234,6 +490,25 @@ mod tests {
         assert!(config("ip=10.0.0.0/31 gw=10.0.0.1").is_ok() && config("ip=10.0.0.0/32").is_ok());
         assert!(config("ip6=fd00::1/64 gw6=fd00::2").is_ok() && config("gw6=fe80::1").is_ok());
         assert_eq!(Config::default().word("console", "hvc0"), Ok(false));
+        let many = config("ip=10.0.0.2/24 ip=10.1.0.2/16 gw=10.1.0.1").unwrap();
+        assert_eq!((many.static_v4().count(), many.says_v4, many.says_v6), (2, true, false));
+        assert!(config("gw=10.0.0.1 ip=10.0.0.2/24 mtu=1280").is_ok() && config("ip6=off mtu=576").is_ok());
+    }
+
+    #[test]
+    fn and_servers_names_and_routes() {
+        let all =
+            config("dns=10.0.0.1,fd00::1 dns=10.0.0.1 search=Example.org.,b ntp=10.0.0.3 hostname=web-1")
+                .unwrap();
+        assert_eq!(all.dns, ["10.0.0.1".parse().unwrap(), "fd00::1".parse().unwrap()]);
+        assert_eq!(
+            (all.search, all.host_name.as_deref()),
+            (vec!["example.org".into(), "b".into()], Some("web-1"))
+        );
+        let routes =
+            config("ip=10.0.0.2/24 route=10.1.0.0/16,10.0.0.1 ip6=slaac route=fd01::/16,fe80::1").unwrap();
+        assert_eq!((routes.routes.len(), routes.slaac, routes.says_v4), (2, true, true));
+        assert_eq!(routes.routes[0].via, "10.0.0.1".parse().unwrap());
     }
 
     #[test]
@@ -275,6 +550,30 @@ mod tests {
             ("gw6=ff02::1", E::NotHost),
             ("gw6=10.0.0.1", E::BadGateway),
             ("ip6=off ip6=fd00::1/64", E::OffAndOn),
+            ("ip6=off ip6=slaac", E::OffAndOn),
+            ("ip=off ip=10.0.0.2/24", E::Twice),
+            ("ip=10.0.0.2/24 ip=10.0.0.2/16", E::Twice),
+            ("ip=10.0.0.2/24 ip=dhcp", E::Twice),
+            ("ip=10.0.0.2/24 ip=10.0.0.3/24 ip=10.0.0.4/24 ip=10.0.0.5/24", E::TooMany),
+            ("ip=10.0.0.2/24 ip=10.1.0.2/24 gw=10.1.0.2", E::GatewayIsSelf),
+            ("route=10.1.0.0/16", E::BadRoute),
+            ("route=10.1.0.0/16,fd00::1", E::BadRoute),
+            ("route=10.1.0.0/0,10.0.0.1", E::BadPrefix),
+            ("ip=10.0.0.2/24 route=10.1.0.0/16,10.9.0.1", E::GatewayOutside),
+            ("dns=", E::BadServer),
+            ("dns=10.0.0.1,", E::BadServer),
+            ("dns=0.0.0.0", E::BadServer),
+            ("ntp=ff02::1", E::BadServer),
+            ("dns=10.0.0.1,10.0.0.2,10.0.0.3,10.0.0.4 dns=10.0.0.5", E::TooMany),
+            ("search=", E::BadName),
+            ("search=a..b", E::BadName),
+            ("search=-a", E::BadName),
+            ("hostname=a/b", E::BadName),
+            ("hostname=a hostname=b", E::Twice),
+            ("mtu=1279", E::BadMtu),
+            ("mtu=65536", E::BadMtu),
+            ("ip6=off mtu=575", E::BadMtu),
+            ("dad=maybe", E::BadDuplicates),
         ];
         for (text, error) in cases {
             assert_eq!(config(text), Err(error), "{text}");

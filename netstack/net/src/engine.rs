@@ -80,6 +80,8 @@ pub(crate) struct Engine {
     /// None before the link was first up.
     pub(crate) interface: Option<Interface>,
     pub(crate) addresses: Addresses,
+    /// The largest packet that the link takes.
+    pub(crate) link_mtu: usize,
     pub(crate) random: Random,
     pub(crate) counts: Counts,
     pub(crate) status: Status,
@@ -113,6 +115,7 @@ impl Engine {
             listeners: Vec::new(),
             interface: None,
             addresses: Addresses::new(config),
+            link_mtu: 0,
             counts: Counts::default(),
             status,
             now: Instant::ZERO,

@@ -40,7 +40,9 @@ pub mod tcp;
 pub mod udp;
 
 pub use addresses::Lease;
-pub use config::{Config, ConfigError, MAX_V6, V4};
+pub use config::{
+    Config, ConfigError, Duplicates, MAX_ROUTES, MAX_SEARCH, MAX_SERVERS, MAX_V4, MAX_V6, Route, V4,
+};
 pub use engine::Counts;
 pub use error::Error;
 pub use fata_random::Random;

@@ -5,6 +5,7 @@ use crate::config::Config;
 use crate::engine::{Counts, Engine};
 use crate::error::Error;
 use alloc::rc::Rc;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::task::Wake;
 use alloc::vec::Vec;
@@ -97,6 +98,26 @@ impl Stack {
     /// What a DHCP server has given us.
     pub fn lease(&self) -> Option<Lease> {
         self.with(|engine| engine.addresses.lease.clone())
+    }
+
+    /// Who resolves names: those who were given, else those whom others named.
+    pub fn name_servers(&self) -> Vec<IpAddress> {
+        self.with(|engine| engine.addresses.name_servers())
+    }
+
+    /// The domains in which names without dots are looked for: those that were given, else those that others named.
+    pub fn search(&self) -> Vec<String> {
+        self.with(|engine| engine.addresses.search())
+    }
+
+    /// Who knows what time it is, in the same order.
+    pub fn time_servers(&self) -> Vec<IpAddress> {
+        self.with(|engine| engine.addresses.time_servers())
+    }
+
+    /// What we are called, if anybody said so.
+    pub fn host_name(&self) -> Option<String> {
+        self.with(|engine| engine.addresses.host_name())
     }
 
     /// What happened so far that no socket tells of.

@@ -100,6 +100,7 @@ fn an_address_is_leased_used_and_kept() {
         let lease = stack.lease().unwrap();
         assert_eq!((lease.gateway, lease.server), (Some(SERVER), SERVER));
         assert_eq!(lease.dns, [Ipv4Addr::new(9, 9, 9, 9)]);
+        assert_eq!(stack.name_servers(), [IpAddress::v4(9, 9, 9, 9)]);
         // Also beyond the network, by way of the gateway, which does not forward.
         for (to, answers) in [("10.0.0.1", true), ("192.0.2.1", false)] {
             let mut pinger = stack.pinger(address(to), 64).await.unwrap();
