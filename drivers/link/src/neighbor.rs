@@ -91,11 +91,16 @@ impl Frame {
 }
 
 /// Asks all who could have `target`, from `from` at `mac`. `None` if one of the addresses is of the other family.
+///
+/// From the unspecified address it is the probe of somebody who wants to have `target`: of RFC 5227 section 2.1.1, or of
+/// RFC 4862 section 5.4.2.
 pub fn ask(mac: EthernetAddress, from: IpAddress, target: IpAddress) -> Option<Frame> {
     match (from, target) {
         (IpAddress::Ipv4(from), IpAddress::Ipv4(target)) => Some(arp_frame(mac, from, target)),
         (IpAddress::Ipv6(from), IpAddress::Ipv6(target)) => {
-            let solicit = NdiscRepr::NeighborSolicit { target_addr: target, lladdr: Some(mac.into()) };
+            // Of whom nobody is to remember, nobody needs to know where it is.
+            let lladdr = (!from.is_unspecified()).then(|| mac.into());
+            let solicit = NdiscRepr::NeighborSolicit { target_addr: target, lladdr };
             let [.., a, b, c] = target.octets();
             let group =
                 Ipv6Addr::new(0xff02, 0, 0, 0, 0, 1, 0xff00 | u16::from(a), u16::from(b) << 8 | u16::from(c));
@@ -116,6 +121,26 @@ pub fn announce(mac: EthernetAddress, address: IpAddress) -> Frame {
             ndisc_frame(mac, address, Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1), advert)
         }
     }
+}
+
+/// Asks for routers (RFC 4861 section 4.1).
+pub fn solicit(mac: EthernetAddress, from: Ipv6Addr) -> Frame {
+    let lladdr = (!from.is_unspecified()).then(|| mac.into());
+    let all_routers = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2);
+    ndisc_frame(mac, from, all_routers, NdiscRepr::RouterSolicit { lladdr })
+}
+
+/// Tells who asks from no address, at `to`, that `ours` is ours.
+pub fn defend(mac: EthernetAddress, ours: IpAddress, to: EthernetAddress) -> Frame {
+    let mut frame = announce(mac, ours);
+    if let IpAddress::Ipv4(_) = ours {
+        // Of IPv6 everybody is told, since an answer needs an address to go to.
+        frame.bytes[..6].copy_from_slice(&to.0);
+        frame.bytes[20..22].copy_from_slice(&2u16.to_be_bytes());
+        frame.bytes[32..38].copy_from_slice(&to.0);
+        frame.bytes[38..42].fill(0);
+    }
+    frame
 }
 
 fn arp_frame(mac: EthernetAddress, from: Ipv4Addr, target: Ipv4Addr) -> Frame {
@@ -188,6 +213,24 @@ mod tests {
         let (v4, v6) = (address("10.0.0.2"), address("fe80::1"));
         assert_eq!(parse(announce(MAC, v4).bytes()), Some(Message::Ask { from: v4, target: v4 }));
         assert_eq!(parse(announce(MAC, v6).bytes()), Some(Message::Tell { who: v6, mac: MAC }));
+    }
+
+    #[test]
+    fn who_has_no_address_yet_can_ask_and_is_answered() {
+        let to = EthernetAddress([2, 0, 0, 0, 0, 7]);
+        for (nobody, target) in [("0.0.0.0", "10.0.0.1"), ("::", "fd00::12:3456")] {
+            let (nobody, target) = (address(nobody), address(target));
+            let frame = ask(MAC, nobody, target).unwrap();
+            assert_eq!(parse(frame.bytes()), Some(Message::Ask { from: nobody, target }));
+            let answer = defend(MAC, target, to);
+            assert_eq!(parse(answer.bytes()), Some(Message::Tell { who: target, mac: MAC }));
+        }
+        assert_eq!(ask(MAC, address("::"), address("fd00::1")).unwrap().bytes().len(), 78, "no option");
+        let frame = solicit(MAC, "fe80::1".parse().unwrap());
+        let packet = Ipv6Packet::new_checked(&frame.bytes()[14..]).unwrap();
+        let message = Icmpv6Packet::new_checked(packet.payload()).unwrap();
+        assert!(message.verify_checksum(&packet.src_addr(), &packet.dst_addr()));
+        assert_eq!((packet.payload()[0], packet.hop_limit(), frame.bytes().len()), (133, 255, 70));
     }
 
     #[test]

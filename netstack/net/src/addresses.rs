@@ -1,64 +1,70 @@
-//! The addresses of the interface: given, or leased by a DHCP server; told to smoltcp and announced to the neighbours.
+//! The addresses of the interface: given, leased by a DHCP server, or made of what routers advertise. Here they come
+//! together, are told to smoltcp and to the neighbours, and go again.
 
-use crate::config::{Config, MAX_ROUTES, Route, V4, check_gateway, v4_cidr};
+use crate::config::{Config, MAX_ROUTES, MAX_V6, Route, V4};
+use crate::duplicates::{self, Conflict, Meaning, Own};
 use crate::engine::Engine;
 use crate::gate::{LARGEST_PACKET, Model};
-use crate::headers::{self, Address, Flow};
-use crate::table::{Kind, Owner};
+use crate::headers::{self, Address};
+use crate::lease::Lease;
+use crate::slaac::{ATTEMPTS, Slaac, identified};
+use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::{Ipv4Addr, Ipv6Addr};
 use core::num::NonZeroUsize;
-use fata_link::{Link, neighbor};
+use fata_link::{Link, Status, neighbor};
 use smoltcp::iface::{Config as InterfaceConfig, Interface};
 use smoltcp::phy::{DeviceCapabilities, TxToken};
-use smoltcp::socket::dhcpv4;
-use smoltcp::time::Duration;
-use smoltcp::wire::{DHCP_CLIENT_PORT, EthernetAddress, IpAddress, IpCidr, IpVersion, Ipv4Cidr, Ipv6Cidr};
+use smoltcp::time::Instant;
+use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr, IpVersion, Ipv6Cidr};
 
 /// The smallest packets that IP can do with (RFC 791).
 const SMALLEST_MTU: usize = 68;
-/// How long a DHCP server may take to answer, at first. Switches and bridges that have just come up lose the first
-/// questions.
-const DHCP_PATIENCE: Duration = Duration::from_secs(2);
+/// Frames of ours that may wait for room; and conflicts that are remembered.
+const TO_SEND: usize = 32;
+const CONFLICTS: usize = 16;
 
-/// What a DHCP server has given us.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lease {
-    /// Our address.
-    pub address: Ipv4Cidr,
-    /// The way out, if there is one.
-    pub gateway: Option<Ipv4Addr>,
-    /// Who resolves names.
-    pub dns: Vec<Ipv4Addr>,
-    /// Who gave it.
-    pub server: Ipv4Addr,
-}
+const LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0);
 
-/// What the interface is to have, and what is yet to be announced.
+/// What the interface is to have, and what has become of it.
 pub(crate) struct Addresses {
     pub(crate) config: Config,
     pub(crate) lease: Option<Lease>,
-    to_announce: Vec<IpAddress>,
+    /// Who is told if the lease is of no use.
+    pub(crate) server_identifier: Ipv4Addr,
+    /// When to look for a DHCP server again.
+    pub(crate) dhcp_again: Option<Instant>,
+    slaac: Slaac,
+    /// Link-local addresses that were somebody else's.
+    local_attempts: u8,
+    own: Vec<Own>,
+    conflicts: VecDeque<Conflict>,
+    to_send: VecDeque<Vec<u8>>,
 }
 
 impl Addresses {
     pub(crate) fn new(config: Config) -> Self {
-        Self { config, lease: None, to_announce: Vec::new() }
-    }
-
-    fn v4(&self) -> Option<Ipv4Cidr> {
-        match self.config.v4 {
-            V4::Off => None,
-            V4::Static(cidr) => Some(cidr),
-            V4::Dhcp => self.lease.as_ref().map(|lease| lease.address),
+        Self {
+            config,
+            lease: None,
+            server_identifier: Ipv4Addr::UNSPECIFIED,
+            dhcp_again: None,
+            slaac: Slaac::default(),
+            local_attempts: 0,
+            own: Vec::new(),
+            conflicts: VecDeque::new(),
+            to_send: VecDeque::new(),
         }
     }
 
     /// Whether there are, or may be yet, addresses of this family.
     pub(crate) fn can_have(&self, version: IpVersion) -> bool {
         match version {
-            IpVersion::Ipv4 => self.config.v4 != V4::Off,
+            IpVersion::Ipv4 => {
+                self.config.v4 == V4::Dhcp
+                    || self.config.static_v4().any(|cidr| !self.is_lost(cidr.address().into()))
+            }
             IpVersion::Ipv6 => !self.config.v6_off,
         }
     }
@@ -67,44 +73,132 @@ impl Addresses {
         self.config.gateway_v4.or_else(|| self.lease.as_ref().and_then(|lease| lease.gateway))
     }
 
+    pub(crate) fn gateway_v6(&self) -> Option<Ipv6Addr> {
+        self.config.gateway_v6.or_else(|| self.slaac.router())
+    }
+
+    /// Ways to networks: those that were given, and those that were leased.
+    fn routes(&self) -> impl Iterator<Item = &Route> {
+        let leased = self.lease.iter().flat_map(|lease| &lease.routes);
+        self.config.routes.iter().chain(leased).take(MAX_ROUTES)
+    }
+
     pub(crate) fn name_servers(&self) -> Vec<IpAddress> {
         if !self.config.dns.is_empty() {
             return self.config.dns.clone();
         }
-        self.lease.iter().flat_map(|lease| &lease.dns).map(|address| IpAddress::Ipv4(*address)).collect()
+        let leased = self.lease.iter().flat_map(|lease| &lease.dns);
+        leased.map(|address| IpAddress::Ipv4(*address)).chain(self.slaac.name_servers()).collect()
     }
 
     pub(crate) fn search(&self) -> Vec<String> {
-        self.config.search.clone()
+        if !self.config.search.is_empty() {
+            return self.config.search.clone();
+        }
+        let mut all = Vec::new();
+        let leased = self.lease.iter().flat_map(|lease| lease.search.iter().cloned());
+        for name in leased.chain(self.slaac.search()) {
+            if !all.contains(&name) {
+                all.push(name);
+            }
+        }
+        all
     }
 
     pub(crate) fn time_servers(&self) -> Vec<IpAddress> {
-        self.config.ntp.clone()
+        if !self.config.ntp.is_empty() {
+            return self.config.ntp.clone();
+        }
+        self.lease.iter().flat_map(|lease| &lease.ntp).map(|address| IpAddress::Ipv4(*address)).collect()
     }
 
     pub(crate) fn host_name(&self) -> Option<String> {
-        self.config.host_name.clone()
+        self.config.host_name.clone().or_else(|| self.lease.as_ref()?.host_name.clone())
     }
 
-    /// All of them, the link-local one last.
-    pub(crate) fn cidrs(&self, mac: EthernetAddress) -> impl Iterator<Item = IpCidr> + '_ {
-        let v6 = self.config.v6.iter().map(|cidr| IpCidr::Ipv6(*cidr));
-        let local = (!self.config.v6_off).then(|| IpCidr::Ipv6(link_local(mac)));
-        let more_v4 = self.config.more_v4.iter().copied();
-        self.v4().into_iter().chain(more_v4).map(IpCidr::Ipv4).chain(v6).chain(local)
+    pub(crate) fn conflicts(&self) -> Vec<Conflict> {
+        self.conflicts.iter().copied().collect()
     }
-}
 
-fn smoltcp_route(route: &Route) -> smoltcp::iface::Route {
-    smoltcp::iface::Route { cidr: route.to, via_router: route.via, preferred_until: None, expires_at: None }
-}
+    /// The largest packet that anybody wants of us.
+    fn mtu(&self) -> Option<u16> {
+        let leased = self.lease.as_ref().and_then(|lease| lease.mtu);
+        [self.config.mtu, leased, self.slaac.mtu].into_iter().flatten().min()
+    }
 
-/// RFC 4291 appendix A.
-fn link_local(mac: EthernetAddress) -> Ipv6Cidr {
-    let [a, b, c, d, e, f] = mac.0;
-    let word = |high: u8, low: u8| u16::from_be_bytes([high, low]);
-    let address = Ipv6Addr::new(0xfe80, 0, 0, 0, word(a ^ 2, b), word(c, 0xff), word(0xfe, d), word(e, f));
-    Ipv6Cidr::new(address, 64)
+    /// Somebody else has it, and it was given to us, so that there is no other in its place.
+    fn is_lost(&self, address: IpAddress) -> bool {
+        self.conflicts.iter().any(|conflict| conflict.address == address)
+    }
+
+    /// It was given to us, and is ours whatever others say, once nobody has objected.
+    fn is_fixed(config: &Config, address: &IpAddress) -> bool {
+        match address {
+            IpAddress::Ipv4(_) => config.v4 != V4::Dhcp,
+            IpAddress::Ipv6(_) => true,
+        }
+    }
+
+    /// All that the interface is to have, the link-local one last.
+    fn wanted(&self, mac: EthernetAddress) -> Vec<IpCidr> {
+        let is_there = |cidr: &IpCidr| !self.is_lost(cidr.address());
+        let given_v4 = self.config.static_v4().map(IpCidr::Ipv4).filter(is_there);
+        let leased = self.lease.as_ref().map(|lease| IpCidr::Ipv4(lease.address));
+        let given_v6 = self.config.v6.iter().map(|cidr| IpCidr::Ipv6(*cidr)).filter(is_there);
+        let v6 = given_v6.chain(self.slaac.addresses().map(IpCidr::Ipv6)).take(MAX_V6);
+        let wants_local = !self.config.v6_off && self.local_attempts < ATTEMPTS;
+        let local = wants_local.then(|| Ipv6Cidr::new(identified(LINK_LOCAL, mac, self.local_attempts), 64));
+        let mut all: Vec<IpCidr> = Vec::new();
+        for cidr in given_v4.chain(leased).chain(v6).chain(local.map(IpCidr::Ipv6)) {
+            if all.iter().all(|other| other.address() != cidr.address()) {
+                all.push(cidr);
+            }
+        }
+        all
+    }
+
+    /// Has what is wanted be ours, and gives what is ours no more.
+    fn renew(&mut self, mac: EthernetAddress, now: Instant) -> Vec<IpAddress> {
+        let mode = self.config.duplicates;
+        let mut old = core::mem::take(&mut self.own);
+        for cidr in self.wanted(mac) {
+            let known = old.iter().position(|own| own.cidr.address() == cidr.address());
+            let mut own = match known {
+                Some(at) => old.swap_remove(at),
+                None => Own::new(cidr, mode, now),
+            };
+            own.cidr = cidr;
+            self.own.push(own);
+        }
+        old.iter().map(|own| own.cidr.address()).collect()
+    }
+
+    /// Those that are in use.
+    fn used(&self) -> impl Iterator<Item = IpCidr> + '_ {
+        let mode = self.config.duplicates;
+        self.own.iter().filter(move |own| own.is_used(mode)).map(|own| own.cidr)
+    }
+
+    /// Our link-local address, if it is in use.
+    fn local(&self) -> Option<Ipv6Addr> {
+        self.used().find_map(|cidr| match cidr.address() {
+            IpAddress::Ipv6(address) if address.is_unicast_link_local() => Some(address),
+            _ => None,
+        })
+    }
+
+    /// Has a frame sent when there is room for it.
+    pub(crate) fn send(&mut self, frame: Vec<u8>) {
+        if self.to_send.len() < TO_SEND {
+            self.to_send.push_back(frame);
+        }
+    }
+
+    /// When something is to be done although nothing comes.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        let own = self.own.iter().filter_map(Own::due).min();
+        [own, self.dhcp_again, self.slaac.due()].into_iter().flatten().min()
+    }
 }
 
 impl Engine {
@@ -116,10 +210,11 @@ impl Engine {
         if status == self.status {
             return;
         }
-        self.status = status;
+        let old = core::mem::replace(&mut self.status, status);
         if status.up {
             self.counts.ups += 1;
             self.make_interface(link.capabilities(), link.cuts_v6());
+            self.arrive(old);
             self.begin_anew();
         }
         self.tell();
@@ -128,7 +223,6 @@ impl Engine {
     /// smoltcp reads the capabilities only when an interface is made. It is told of a link for packets of any size.
     fn make_interface(&mut self, mut capabilities: DeviceCapabilities, cuts_v6: Option<NonZeroUsize>) {
         self.link_mtu = capabilities.ip_mtu().clamp(SMALLEST_MTU, LARGEST_PACKET);
-        self.set_mtu();
         self.out.sums = capabilities.checksum.clone();
         let segmentation = &mut capabilities.segmentation;
         segmentation.tcpv6 = cuts_v6;
@@ -147,52 +241,161 @@ impl Engine {
         let mut config = InterfaceConfig::new(self.status.mac.into());
         config.random_seed = self.random.number();
         self.interface = Some(Interface::new(config, &mut Model(capabilities), self.now));
-        self.set_addresses();
-        self.announce_all();
     }
 
-    /// The link's, if none was given that is smaller.
-    fn set_mtu(&mut self) {
-        let given = self.addresses.config.mtu.map_or(usize::MAX, usize::from);
-        self.out.mtu = self.link_mtu.min(given);
+    /// Asks on this link what is to be asked.
+    fn arrive(&mut self, old: Status) {
+        let (now, addresses) = (self.now, &mut self.addresses);
+        if old.mac != self.status.mac {
+            // Whatever was made of the old one.
+            addresses.local_attempts = 0;
+            addresses.slaac = Slaac::default();
+            addresses.own.clear();
+        }
+        let mode = addresses.config.duplicates;
+        addresses.to_send.clear();
+        addresses.own.iter_mut().for_each(|own| own.link_up(mode, now));
+        if addresses.config.slaac {
+            addresses.slaac.begin(now);
+        }
+        self.refresh();
     }
 
-    /// Tells smoltcp.
-    fn set_addresses(&mut self) {
+    /// Takes other addresses from now on, as if it had been started with them. `config` must have been checked. What
+    /// stays is in use throughout.
+    pub(crate) fn configure(&mut self, config: Config) {
+        let old = core::mem::replace(&mut self.addresses.config, config);
+        let addresses = &mut self.addresses;
+        addresses.conflicts.clear();
+        addresses.local_attempts = 0;
+        match (old.slaac, addresses.config.slaac) {
+            (false, true) => addresses.slaac.begin(self.now),
+            (true, false) => addresses.slaac = Slaac::default(),
+            _ => {}
+        }
+        if addresses.config.v4 == V4::Dhcp {
+            self.begin_dhcp();
+        } else {
+            self.end_dhcp();
+        }
+        self.refresh();
+    }
+
+    /// Tells smoltcp, sockets and whoever waits what has become of the addresses, and of what goes with them.
+    pub(crate) fn refresh(&mut self) {
+        let mtu = self.addresses.mtu().map_or(usize::MAX, usize::from);
+        self.out.mtu = self.link_mtu.min(mtu);
         let Some(interface) = &mut self.interface else { return };
-        let addresses = &self.addresses;
-        interface.update_ip_addrs(|list| {
-            list.clear();
-            // There is room: one of IPv4, MAX_V6 and one link-local.
-            list.extend(addresses.cidrs(self.status.mac).take(list.capacity()));
-        });
+        let addresses = &mut self.addresses;
+        let gone = addresses.renew(self.status.mac, self.now);
+        let differs = !addresses.used().eq(interface.ip_addrs().iter().copied());
+        if differs {
+            interface.update_ip_addrs(|list| {
+                list.clear();
+                // There is room: MAX_V4, MAX_V6 and one link-local.
+                list.extend(addresses.used().take(list.capacity()));
+            });
+        }
         let routes = interface.routes_mut();
         routes.update(|routes| {
             routes.clear();
-            // There is room for MAX_ROUTES and these two.
-            routes.extend(addresses.config.routes.iter().map(smoltcp_route).take(MAX_ROUTES));
+            // There is room for MAX_ROUTES and the two below.
+            routes.extend(addresses.routes().map(smoltcp_route));
         });
         if let Some(gateway) = addresses.gateway_v4() {
             let _ = routes.add_default_ipv4_route(gateway);
         }
-        if let Some(gateway) = addresses.config.gateway_v6 {
+        if let Some(gateway) = addresses.gateway_v6() {
             let _ = routes.add_default_ipv6_route(gateway);
+        }
+        if differs {
+            self.bereave(&gone);
+            // Who waits for an address may have it now.
+            self.queue_all();
+        }
+        self.tell();
+        if let Some(waker) = &self.waker {
+            waker.wake_by_ref();
         }
     }
 
-    fn announce_all(&mut self) {
-        let all = self.addresses.cidrs(self.status.mac).map(|cidr| cidr.address()).collect();
-        self.addresses.to_announce = all;
+    /// Does what is due for addresses.
+    pub(crate) fn tend(&mut self) {
+        let (now, mac, addresses) = (self.now, self.status.mac, &mut self.addresses);
+        if addresses.due().is_none_or(|due| due > now) {
+            return;
+        }
+        let Addresses { own, to_send, .. } = addresses;
+        let mut send = |frame: neighbor::Frame| {
+            if to_send.len() < TO_SEND {
+                to_send.push_back(frame.bytes().to_vec());
+            }
+        };
+        let mut changed = false;
+        for one in own {
+            changed |= one.step(mac, now, &self.random, &mut send);
+        }
+        if addresses.slaac.asks(now, &self.random) {
+            let from = addresses.local().unwrap_or(Ipv6Addr::UNSPECIFIED);
+            addresses.send(neighbor::solicit(mac, from).bytes().to_vec());
+        }
+        changed |= addresses.slaac.expire(now);
+        if addresses.dhcp_again.take_if(|at| *at <= now).is_some() {
+            self.begin_dhcp();
+        }
+        if changed {
+            self.refresh();
+        }
     }
 
-    /// Tells the neighbours where our addresses are now, as soon as there is room.
+    /// Hears what a frame says of neighbours, before smoltcp does.
+    pub(crate) fn hear_neighbor(&mut self, frame: &[u8]) {
+        let (mac, now) = (self.status.mac, self.now);
+        let Addresses { config, own, to_send, .. } = &mut self.addresses;
+        let mut send = |frame: neighbor::Frame| {
+            if to_send.len() < TO_SEND {
+                to_send.push_back(frame.bytes().to_vec());
+            }
+        };
+        let is_fixed = |address: &IpAddress| Addresses::is_fixed(config, address);
+        match duplicates::hear(own, frame, mac, now, config.duplicates, is_fixed, &mut send) {
+            Meaning::Nothing => {}
+            Meaning::Defended => self.counts.claims += 1,
+            Meaning::Taken(conflict) => self.give_up(conflict),
+        }
+    }
+
+    /// Somebody else has this address.
+    fn give_up(&mut self, conflict: Conflict) {
+        self.counts.conflicts += 1;
+        let (mac, addresses) = (self.status.mac, &mut self.addresses);
+        if addresses.conflicts.len() >= CONFLICTS {
+            addresses.conflicts.pop_front();
+        }
+        addresses.conflicts.push_back(conflict);
+        match conflict.address {
+            IpAddress::Ipv4(_) if addresses.config.v4 == V4::Dhcp => self.decline(),
+            IpAddress::Ipv4(_) => {}
+            IpAddress::Ipv6(address) if address.is_unicast_link_local() => addresses.local_attempts += 1,
+            IpAddress::Ipv6(address) => drop(addresses.slaac.is_taken(address, mac)),
+        }
+        self.refresh();
+    }
+
+    /// Hears what a router advertises.
+    pub(crate) fn hear_router(&mut self, frame: &[u8]) {
+        if self.addresses.config.slaac && self.addresses.slaac.hear(frame, self.status.mac, self.now) {
+            self.counts.adverts += 1;
+            self.refresh();
+        }
+    }
+
+    /// Sends what is to be said of addresses, as far as there is room.
     pub(crate) fn announce<L: Link>(&mut self, link: &mut L) {
-        while let Some(address) = self.addresses.to_announce.last() {
+        while let Some(frame) = self.addresses.to_send.front() {
             let Some(token) = link.transmit(self.now) else { return };
-            let frame = neighbor::announce(self.status.mac, *address);
-            let bytes = frame.bytes();
-            token.consume(bytes.len(), |room| room.copy_from_slice(bytes));
-            self.addresses.to_announce.pop();
+            token.consume(frame.len(), |room| room.copy_from_slice(frame));
+            self.addresses.to_send.pop_front();
         }
     }
 
@@ -204,7 +407,7 @@ impl Engine {
         let hop = match remote {
             _ if near => Some(remote),
             IpAddress::Ipv4(_) => self.addresses.gateway_v4().map(IpAddress::Ipv4),
-            IpAddress::Ipv6(_) => self.addresses.config.gateway_v6.map(IpAddress::Ipv6),
+            IpAddress::Ipv6(_) => self.addresses.gateway_v6().map(IpAddress::Ipv6),
         };
         let Some(hop) = hop.filter(IpAddress::is_unicast) else { return };
         let frame =
@@ -215,71 +418,12 @@ impl Engine {
             token.consume(frame.bytes().len(), |room| room.copy_from_slice(frame.bytes()));
         }
     }
+}
 
-    /// Begins to look for a DHCP server, if one is to be asked.
-    pub(crate) fn begin_dhcp(&mut self) {
-        if self.addresses.config.v4 != V4::Dhcp {
-            return;
-        }
-        let mut socket = dhcpv4::Socket::new();
-        let mut retry = socket.get_retry_config();
-        (retry.discover_timeout, retry.initial_request_timeout) = (DHCP_PATIENCE, DHCP_PATIENCE);
-        socket.set_retry_config(retry);
-        let flow = Flow { local_port: DHCP_CLIENT_PORT, ..Flow::default() };
-        let id = self.table.insert(socket, Kind::Dhcp, flow, Owner::Handle);
-        self.queue(id);
-    }
-
-    /// Does as the DHCP server says.
-    pub(crate) fn follow_dhcp(&mut self, id: u32) {
-        let Some(slot) = self.table.slot(id) else { return };
-        let lease = match slot.socket::<dhcpv4::Socket<'static>>().poll() {
-            None => return,
-            Some(dhcpv4::Event::Deconfigured) => None,
-            Some(dhcpv4::Event::Configured(config)) => Some(Lease {
-                address: config.address,
-                gateway: config.router,
-                dns: config.dns_servers.iter().copied().collect(),
-                server: config.server.address,
-            }),
-        };
-        let lease = match lease.map(check_lease) {
-            None => None,
-            Some(Ok(lease)) => Some(lease),
-            Some(Err(())) => {
-                self.counts.leases_refused += 1;
-                None
-            }
-        };
-        if lease == self.addresses.lease {
-            return;
-        }
-        let moved = lease.as_ref().map(|lease| lease.address) != self.addresses.v4();
-        self.counts.leases += u64::from(lease.is_some());
-        self.addresses.lease = lease;
-        self.set_addresses();
-        if moved {
-            self.addresses
-                .to_announce
-                .extend(self.addresses.v4().map(|cidr| IpAddress::Ipv4(cidr.address())));
-            // Who has an address that is gone is to hear of it, and who waits for one may have it now.
-            self.queue_all();
-        }
-        self.tell();
-        if let Some(waker) = &self.waker {
-            waker.wake_by_ref();
-        }
-    }
+fn smoltcp_route(route: &Route) -> smoltcp::iface::Route {
+    smoltcp::iface::Route { cidr: route.to, via_router: route.via, preferred_until: None, expires_at: None }
 }
 
 /// What smoltcp makes at once if it is cut here: enough for what it costs to make one to be little.
 const LARGEST_CUT: NonZeroUsize = NonZeroUsize::new(32 << 10).unwrap();
 const LARGEST_FRAME: NonZeroUsize = NonZeroUsize::new(LARGEST_PACKET + 14).unwrap();
-
-/// An address that no host can have is refused; a gateway that cannot be reached is left out.
-fn check_lease(mut lease: Lease) -> Result<Lease, ()> {
-    let address = lease.address;
-    v4_cidr(address.address(), address.prefix_len()).map_err(|_| ())?;
-    lease.gateway = lease.gateway.filter(|gateway| check_gateway(address, *gateway).is_ok());
-    Ok(lease)
-}

@@ -1,10 +1,12 @@
 //! What becomes of sockets: connections that open and end, and how they go.
 
 use crate::engine::Engine;
-use crate::table::Owner;
+use crate::headers::{self, Address};
+use crate::table::{Kind, Owner};
 use alloc::collections::VecDeque;
 use smoltcp::socket::tcp;
 use smoltcp::time::Duration;
+use smoltcp::wire::IpAddress;
 
 /// How long a connection may take to end once the application has let go of it.
 const GOODBYE: Duration = Duration::from_secs(60);
@@ -53,6 +55,26 @@ impl Engine {
                 self.remove(id)
             }
             _ => {}
+        }
+    }
+
+    /// Addresses are gone: ends the connections that had them, and lets nothing more be sent from them. If one is back,
+    /// so are the sockets that are bound to it.
+    pub(crate) fn bereave(&mut self, gone: &[IpAddress]) {
+        for id in self.table.ids() {
+            let Some(slot) = self.table.slot(id).filter(|slot| slot.flow.local != Address::default()) else {
+                continue;
+            };
+            let local = headers::ip_address(slot.flow.local);
+            if gone.contains(&local) {
+                slot.bereft = true;
+                if slot.kind == Kind::Tcp {
+                    slot.tcp().abort();
+                }
+            } else if slot.bereft && slot.kind == Kind::Udp {
+                let interface = self.interface.as_ref();
+                slot.bereft = !interface.is_some_and(|interface| interface.has_ip_addr(local));
+            }
         }
     }
 

@@ -59,6 +59,12 @@ pub struct Counts {
     pub leases: u64,
     /// Leases that made no sense.
     pub leases_refused: u64,
+    /// Advertisements of routers that changed anything.
+    pub adverts: u64,
+    /// Addresses that were given up, since somebody else has them.
+    pub conflicts: u64,
+    /// Claims of others to addresses that stayed ours.
+    pub claims: u64,
 }
 
 /// What [`Engine::poll`] leaves to be done.
@@ -180,15 +186,18 @@ impl Engine {
         if !self.is_up() {
             return Next::default();
         }
+        self.tend();
         self.announce(link);
         let more = look && self.take_in(link);
+        self.announce(link);
         while let Some(id) = self.deadlines.expired(now) {
             self.queue(id);
         }
         let again = self.send(link);
         link.flush();
         self.counts.answers_dropped = self.out.dropped;
-        Next { more, again, due: self.deadlines.first(), link_due: link.due() }
+        let due = [self.deadlines.first(), self.addresses.due()].into_iter().flatten().min();
+        Next { more, again, due, link_due: link.due() }
     }
 
     /// Gives whether there may be more.
@@ -230,12 +239,14 @@ impl Engine {
                     let id = self.table.only(Kind::Dhcp, flow.local_port);
                     self.feed(id, frame, meta, token);
                     if let Some(id) = id {
+                        self.follow_dhcp(id, Some(frame));
                         self.queue(id);
                     }
                 }
             }
             Seen::Echo(ident) => self.feed(self.table.only(Kind::Ping, ident), frame, meta, token),
             Seen::Neighbor => {
+                self.hear_neighbor(frame);
                 self.feed(None, frame, meta, token);
                 self.heard = !self.unanswered.is_empty();
                 for id in core::mem::take(&mut self.stalled) {
@@ -255,6 +266,10 @@ impl Engine {
                 Joined::Waits => {}
                 Joined::Refused => self.counts.fragments_refused += 1,
             },
+            Seen::Router => {
+                self.hear_router(frame);
+                self.feed(None, frame, meta, token);
+            }
             Seen::Other => self.feed(None, frame, meta, token),
         }
     }
@@ -446,7 +461,7 @@ impl Engine {
                 self.settle(id);
                 self.bury(id, due);
             }
-            Kind::Dhcp => self.follow_dhcp(id),
+            Kind::Dhcp => self.follow_dhcp(id, None),
             Kind::Udp | Kind::Ping => {}
         }
         true

@@ -12,6 +12,8 @@ pub enum Error {
     NoPort,
     /// The interface has no address of that family.
     NoAddress,
+    /// The address that the socket was bound to is not ours any more.
+    AddressGone,
     /// Nothing can be sent there: it is no address, or no port.
     Unaddressable,
     /// There is not enough memory for the buffers.
@@ -31,6 +33,7 @@ impl fmt::Display for Error {
             Self::PortTaken => "the port is taken",
             Self::NoPort => "all ports are in use",
             Self::NoAddress => "the interface has no address for this",
+            Self::AddressGone => "the address that it was sent from is gone",
             Self::Unaddressable => "nothing can be sent there",
             Self::NoMemory => "there is not enough memory for the socket",
             Self::Refused => "the connection was refused",
@@ -46,7 +49,7 @@ impl embedded_io_async::Error for Error {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::PortTaken | Self::NoPort => ErrorKind::AddrInUse,
-            Self::NoAddress | Self::Unaddressable => ErrorKind::AddrNotAvailable,
+            Self::NoAddress | Self::AddressGone | Self::Unaddressable => ErrorKind::AddrNotAvailable,
             Self::NoMemory => ErrorKind::OutOfMemory,
             Self::Refused => ErrorKind::ConnectionRefused,
             Self::Reset => ErrorKind::ConnectionReset,

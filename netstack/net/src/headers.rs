@@ -34,6 +34,8 @@ pub(crate) enum Seen {
     Fragment,
     /// Says or asks where a neighbour is.
     Neighbor,
+    /// What a router advertises.
+    Router,
     /// Anything else, and what is too short to be what it says.
     Other,
 }
@@ -67,8 +69,10 @@ fn parse(frame: &[u8]) -> Option<Seen> {
             if protocol == 44 {
                 return Some(Seen::Fragment);
             }
-            if protocol == 58 && matches!(frame.get(at), Some(135 | 136)) {
-                return Some(Seen::Neighbor);
+            match frame.get(at) {
+                Some(135 | 136) if protocol == 58 => return Some(Seen::Neighbor),
+                Some(134) if protocol == 58 => return Some(Seen::Router),
+                _ => {}
             }
             let address = |at: usize| {
                 let mut words = [0; 4];

@@ -22,30 +22,35 @@ mod addresses;
 mod closing;
 mod config;
 mod deadlines;
+mod duplicates;
 mod ended;
 mod engine;
 mod error;
 mod fragments;
 mod gate;
 mod headers;
+mod lease;
 mod listen;
+mod names;
 mod numbers;
 mod opening;
 mod ping;
 mod reply;
 mod segments;
+mod slaac;
 mod stack;
 mod table;
 pub mod tcp;
 pub mod udp;
 
-pub use addresses::Lease;
 pub use config::{
     Config, ConfigError, Duplicates, MAX_ROUTES, MAX_SEARCH, MAX_SERVERS, MAX_V4, MAX_V6, Route, V4,
 };
+pub use duplicates::Conflict;
 pub use engine::Counts;
 pub use error::Error;
 pub use fata_random::Random;
+pub use lease::Lease;
 pub use ping::Pinger;
 pub use smoltcp::wire::{IpAddress, IpCidr, IpEndpoint, IpListenEndpoint};
 pub use stack::Stack;

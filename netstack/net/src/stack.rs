@@ -1,9 +1,10 @@
 //! The stack as applications see it, and the task that keeps it going.
 
-use crate::addresses::Lease;
 use crate::config::Config;
+use crate::duplicates::Conflict;
 use crate::engine::{Counts, Engine};
 use crate::error::Error;
+use crate::lease::Lease;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -98,6 +99,24 @@ impl Stack {
     /// What a DHCP server has given us.
     pub fn lease(&self) -> Option<Lease> {
         self.with(|engine| engine.addresses.lease.clone())
+    }
+
+    /// Takes other addresses, which must have been [checked](Config::check), as if it had been started with them. Sockets
+    /// whose addresses stay go on; connections whose address is gone fail with [`Error::AddressGone`], and so does sending
+    /// from it.
+    pub fn configure(&self, config: Config) {
+        self.with(|engine| engine.configure(config));
+    }
+
+    /// What it was configured with.
+    pub fn config(&self) -> Config {
+        self.with(|engine| engine.addresses.config.clone())
+    }
+
+    /// Addresses that turned out to be somebody else's since it was configured, the last ones. They are not used; those
+    /// that we made ourselves have others in their place.
+    pub fn conflicts(&self) -> Vec<Conflict> {
+        self.with(|engine| engine.addresses.conflicts())
     }
 
     /// Who resolves names: those who were given, else those whom others named.

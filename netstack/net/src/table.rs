@@ -3,6 +3,7 @@
 //! smoltcp looks through a whole set for each packet and in each poll. So each socket has a set of its own, and is given
 //! what is for it.
 
+use crate::error::Error;
 use crate::headers::{Address, Flow};
 use crate::numbers::Numbers;
 use alloc::boxed::Box;
@@ -50,6 +51,8 @@ pub(crate) struct Slot {
     pub(crate) numbers: Numbers,
     /// What the peer acknowledged last, since we say goodbye.
     pub(crate) heard: Option<u32>,
+    /// Its address is gone.
+    pub(crate) bereft: bool,
     /// It is in the list of those to be looked at.
     pub(crate) queued: bool,
     /// It waits for a neighbour's address.
@@ -68,6 +71,11 @@ impl Slot {
 
     pub(crate) fn tcp(&mut self) -> &mut tcp::Socket<'static> {
         self.socket()
+    }
+
+    /// Why a connection is over that did not end in order.
+    pub(crate) fn why_over(&self) -> Error {
+        if self.bereft { Error::AddressGone } else { Error::Reset }
     }
 
     /// The bytes of a connection's buffers.
@@ -141,6 +149,7 @@ impl Table {
             max_segment: 536,
             numbers: Numbers::default(),
             heard: None,
+            bereft: false,
             queued: false,
             stalled: false,
             listed: false,

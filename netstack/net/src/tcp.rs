@@ -196,10 +196,13 @@ impl TcpStream {
     /// Waits until the peer has acknowledged all that was written, and with `shutdown` the end of it.
     pub async fn settled(&self) -> Result<(), Error> {
         poll_fn(|cx| {
-            self.with(|socket| {
+            self.stack.with(|engine| {
+                let slot = engine.stream(self.id);
+                let why_over = slot.why_over();
+                let socket = slot.tcp();
                 socket.register_send_waker(cx.waker());
                 match socket.state() {
-                    State::Closed if socket.send_queue() > 0 => Poll::Ready(Err(Error::Reset)),
+                    State::Closed if socket.send_queue() > 0 => Poll::Ready(Err(why_over)),
                     State::FinWait1 | State::Closing | State::LastAck => Poll::Pending,
                     _ if socket.send_queue() > 0 => Poll::Pending,
                     _ => Poll::Ready(Ok(())),
@@ -222,7 +225,9 @@ impl TcpStream {
         f: &mut Option<impl FnOnce(&mut [u8]) -> (usize, R)>,
     ) -> Poll<Result<R, Error>> {
         self.stack.with(|engine| {
-            let socket = engine.stream(self.id).tcp();
+            let slot = engine.stream(self.id);
+            let why_over = slot.why_over();
+            let socket = slot.tcp();
             if !socket.can_recv() && socket.may_recv() {
                 socket.register_recv_waker(cx.waker());
                 return Poll::Pending;
@@ -233,13 +238,13 @@ impl TcpStream {
             } else {
                 // Nothing comes any more: at the end in order, or without one.
                 match socket.recv(|_| (0, ())) {
-                    Err(RecvError::InvalidState) => return Poll::Ready(Err(Error::Reset)),
+                    Err(RecvError::InvalidState) => return Poll::Ready(Err(why_over)),
                     _ => return Poll::Ready(Ok(f(&mut []).1)),
                 }
             };
             // The peer may be waiting for room.
             engine.kick(self.id);
-            Poll::Ready(result.map_err(|_| Error::Reset))
+            Poll::Ready(result.map_err(|_| why_over))
         })
     }
 
@@ -255,9 +260,11 @@ impl TcpStream {
         f: &mut Option<impl FnOnce(&mut [u8]) -> (usize, R)>,
     ) -> Poll<Result<R, Error>> {
         self.stack.with(|engine| {
-            let socket = engine.stream(self.id).tcp();
+            let slot = engine.stream(self.id);
+            let why_over = slot.why_over();
+            let socket = slot.tcp();
             if !socket.may_send() {
-                return Poll::Ready(Err(Error::Reset));
+                return Poll::Ready(Err(why_over));
             }
             if !socket.can_send() {
                 socket.register_send_waker(cx.waker());
@@ -266,7 +273,7 @@ impl TcpStream {
             let Some(f) = f.take() else { return Poll::Pending };
             let result = socket.send(f);
             engine.kick(self.id);
-            Poll::Ready(result.map_err(|_| Error::Reset))
+            Poll::Ready(result.map_err(|_| why_over))
         })
     }
 }

@@ -147,6 +147,9 @@ impl UdpSocket {
     ) -> Poll<Result<(), Error>> {
         self.stack.with(|engine| {
             let slot = engine.table.slot(self.id).expect("a socket is there until it is dropped");
+            if slot.bereft {
+                return Poll::Ready(Err(Error::AddressGone));
+            }
             let socket: &mut Socket<'static> = slot.socket();
             let v6 = matches!(to.endpoint.addr, IpAddress::Ipv6(_));
             if len > socket.payload_send_capacity().min(LARGEST[usize::from(v6)]) {

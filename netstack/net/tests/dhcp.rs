@@ -4,10 +4,10 @@ mod net;
 
 use fata_link::wire;
 use fata_netstack::udp::Options;
-use fata_netstack::{IpAddress, IpEndpoint, Random, Stack};
+use fata_netstack::{IpAddress, IpEndpoint, Lease, Random, Stack};
 use fata_rt::Rt;
 use net::{address, config, run};
-use smoltcp::wire::{DhcpMessageType, DhcpPacket, DhcpRepr};
+use smoltcp::wire::{DhcpMessageType, DhcpOption, DhcpPacket, DhcpRepr};
 use std::cell::{Cell, RefCell};
 use std::net::Ipv4Addr;
 use std::rc::Rc;
@@ -24,13 +24,18 @@ struct Server {
     /// Requests that it ignores.
     deaf: Cell<u32>,
     refuses: Cell<bool>,
+    options: RefCell<Vec<(u8, Vec<u8>)>>,
     heard: RefCell<Vec<DhcpMessageType>>,
+    /// When, and whether it was for everybody.
+    when: RefCell<Vec<(u64, bool)>>,
 }
 
 async fn serve(stack: Stack, server: Rc<Server>) {
     let socket = stack.udp(67, Options::default()).unwrap();
     loop {
-        let bytes = socket.receive_with(|bytes, _| bytes.to_vec()).await;
+        let (bytes, to) = socket.receive_with(|bytes, from| (bytes.to_vec(), from.local_address)).await;
+        let for_all = to == Some(IpAddress::v4(255, 255, 255, 255));
+        server.when.borrow_mut().push((stack.rt().now_ns() / 1_000_000_000, for_all));
         let question = DhcpPacket::new_checked(&bytes[..]).unwrap();
         let question = DhcpRepr::parse(&question).unwrap();
         server.heard.borrow_mut().push(question.message_type);
@@ -43,6 +48,13 @@ async fn serve(stack: Stack, server: Rc<Server>) {
             DhcpMessageType::Request if server.refuses.get() => DhcpMessageType::Nak,
             _ => DhcpMessageType::Ack,
         };
+        if question.message_type == DhcpMessageType::Decline {
+            assert_eq!(question.requested_ip, Some(server.offers.get()));
+            assert_eq!(question.server_identifier, Some(SERVER));
+            continue;
+        }
+        let options = server.options.borrow().clone();
+        let options: Vec<_> = options.iter().map(|(kind, data)| DhcpOption { kind: *kind, data }).collect();
         let answer = DhcpRepr {
             message_type,
             your_ip: server.offers.get(),
@@ -58,7 +70,7 @@ async fn serve(stack: Stack, server: Rc<Server>) {
             max_size: None,
             renew_duration: None,
             rebind_duration: None,
-            additional_options: &[],
+            additional_options: &options,
             ..question
         };
         let mut out = vec![0; answer.buffer_len()];
@@ -77,7 +89,9 @@ fn start(rt: &Rt) -> (Stack, Stack, Rc<Server>, wire::Cable) {
         lease_s: Cell::new(3600),
         deaf: Cell::new(0),
         refuses: Cell::new(false),
+        options: RefCell::default(),
         heard: RefCell::default(),
+        when: RefCell::default(),
     });
     drop(rt.spawn(serve(there.clone(), server.clone())));
     (Stack::start(rt, a, config("ip=dhcp"), &Random::known(1)), there, server, cable)
@@ -172,5 +186,87 @@ fn leases_that_make_no_sense_are_refused() {
         server.router.set(Ipv4Addr::new(10, 9, 9, 9));
         stack.up().await;
         assert_eq!(stack.lease().unwrap().gateway, None, "a gateway that cannot be reached is left out");
+    });
+}
+
+#[test]
+fn it_is_renewed_by_who_gave_it_then_by_anybody_and_then_over() {
+    run(async |rt| {
+        let (stack, _there, server, _) = start(&rt);
+        stack.up().await;
+        let start_s = rt.now_ns() / 1_000_000_000;
+        server.deaf.set(u32::MAX);
+        server.when.borrow_mut().clear();
+        let gone = stack.when(|stack| stack.lease().is_none().then_some(()));
+        rt.timeout(Duration::from_secs(3700), gone).await.unwrap();
+        assert_eq!(rt.now_ns() / 1_000_000_000 - start_s, 3600, "the lease was for so long");
+        let when: Vec<_> = server.when.borrow().iter().map(|(at, all)| (at - start_s, *all)).collect();
+        // Half of what is left until then each time, but a minute at least: RFC 2131 section 4.4.5.
+        let to_one: Vec<_> = when.iter().filter(|(_, all)| !all).map(|(at, _)| *at).collect();
+        let to_all: Vec<_> = when.iter().filter(|(_, all)| *all).map(|(at, _)| *at).collect();
+        assert_eq!(to_one, [1800, 2475, 2812, 2981, 3065, 3125], "{when:?}");
+        assert_eq!(to_all, [3150, 3375, 3487, 3547], "{when:?}");
+    });
+}
+
+#[test]
+fn what_else_a_server_says_is_taken_as_far_as_it_makes_sense() {
+    run(async |rt| {
+        let (stack, _there, server, _) = start(&rt);
+        let lease = async |options: &[(u8, &[u8])]| -> Lease {
+            *server.options.borrow_mut() =
+                options.iter().map(|(kind, data)| (*kind, data.to_vec())).collect();
+            // Renewed at half time, with other options, while the address stays.
+            rt.sleep(Duration::from_secs(1801)).await;
+            stack.lease().unwrap()
+        };
+        stack.up().await;
+        assert_eq!((stack.search(), stack.time_servers(), stack.host_name()), (vec![], vec![], None));
+        let all = lease(&[
+            (12, b"Guest-1\0"),
+            (15, b"only.if.no.119"),
+            (26, &[5, 0]),
+            (42, &[10, 0, 0, 7, 0, 0, 0, 0]),
+            (119, b"\x07exam"),
+            (119, b"ple\x03org\0\x01b\xc0\0"),
+            (121, &[16, 10, 7, 10, 0, 0, 9, 0, 10, 0, 0, 8, 24, 10, 8, 1, 10, 9, 0, 1]),
+        ])
+        .await;
+        assert_eq!(all.gateway, Some([10, 0, 0, 8].into()), "not the router's, but that of the routes");
+        assert_eq!(all.routes.iter().map(|route| route.to.to_string()).collect::<Vec<_>>(), ["10.7.0.0/16"]);
+        assert_eq!((all.ntp, all.mtu), (vec![[10, 0, 0, 7].into()], Some(1280)));
+        assert_eq!(stack.search(), ["example.org", "b.example.org"]);
+        assert_eq!(stack.time_servers(), [IpAddress::v4(10, 0, 0, 7)]);
+        assert_eq!(stack.host_name().as_deref(), Some("guest-1"));
+        let few =
+            lease(&[(15, b"lab."), (12, b"no host"), (26, &[1]), (42, &[1, 2]), (121, &[33, 1, 2])]).await;
+        assert_eq!(
+            (few.search, few.host_name, few.mtu, few.ntp),
+            (vec!["lab".to_string()], None, None, vec![])
+        );
+        assert_eq!((few.routes, few.gateway), (vec![], None));
+        assert_eq!((stack.counts().leases, v4(&stack)), (1, vec!["10.0.0.50/24".to_string()]));
+    });
+}
+
+#[test]
+fn what_somebody_has_is_declined() {
+    run(async |rt| {
+        let (stack, there, server, _) = start(&rt);
+        there.configure(config("ip=10.0.0.1/24 ip=10.0.0.50/24"));
+        rt.sleep(Duration::from_secs(5)).await;
+        assert_eq!((v4(&stack), stack.conflicts().len()), (vec![], 1));
+        use DhcpMessageType::{Decline, Discover, Request};
+        assert_eq!(*server.heard.borrow(), [Discover, Request, Decline]);
+        server.offers.set(Ipv4Addr::new(10, 0, 0, 51));
+        stack.up().await;
+        assert_eq!(v4(&stack), ["10.0.0.51/24"]);
+        assert_eq!(
+            server.when.borrow()[3].0 - server.when.borrow()[2].0,
+            10,
+            "not before ten seconds are over"
+        );
+        rt.sleep(Duration::from_secs(10)).await;
+        assert_eq!((v4(&stack).len(), stack.counts().conflicts), (1, 1));
     });
 }

@@ -95,7 +95,9 @@ impl Peer {
                 quiet = 0;
                 let got = rx.consume(|frame| frame.to_vec());
                 match neighbor::parse(&got) {
-                    Some(neighbor::Message::Ask { from, target }) if target != from => {
+                    Some(neighbor::Message::Ask { from, target })
+                        if target != from && !from.is_unspecified() =>
+                    {
                         // A question to who asks tells as well.
                         let tell = neighbor::ask(EthernetAddress([2, 0, 0, 0, 0, 2]), target, from).unwrap();
                         self.put(tell.bytes());
