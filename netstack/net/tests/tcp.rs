@@ -200,7 +200,7 @@ fn a_stream_survives_the_link() {
                 let mut counted = 0;
                 for link in links.iter().cycle().take(20) {
                     // Some way on, in turns of the run loop since a wire takes no time.
-                    for _ in 0..50 + counted * 13 {
+                    for _ in 0..40 + counted * 8 {
                         fata_rt::yield_now().await;
                     }
                     cable2.unplug();
