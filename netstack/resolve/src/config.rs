@@ -1,0 +1,57 @@
+//! How names are resolved.
+
+use crate::name::Name;
+use alloc::vec::Vec;
+use core::time::Duration;
+use fata_netstack::{IpAddress, IpEndpoint};
+
+/// The port of name servers.
+pub const PORT: u16 = 53;
+
+/// How names are resolved.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Who is asked, in this order. If there is nobody, those that the stack knows of when there is a question.
+    pub servers: Vec<IpEndpoint>,
+    /// What may be missing at the end of a name that has no dot at its end.
+    pub search: Vec<Name>,
+    /// Names with at least so many dots are tried as they are first, others with `search` first.
+    pub ndots: usize,
+    /// Names that are known, with their addresses; nobody is asked about them.
+    pub hosts: Vec<(Name, IpAddress)>,
+    /// How long a server may take; by TCP twice as long.
+    pub timeout: Duration,
+    /// How often all servers are asked if none answers.
+    pub attempts: u32,
+    /// Letters of a question are in random case, which whoever forges an answer has to guess.
+    pub mix_case: bool,
+    /// Questions that are on their way at the same time; others wait.
+    pub questions: usize,
+    /// What is remembered: entries, and bytes in all.
+    pub cache_entries: usize,
+    /// See there.
+    pub cache_bytes: usize,
+    /// The longest time for which an answer is remembered.
+    pub ttl_most_s: u32,
+    /// The same for what there is not.
+    pub nothing_most_s: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            servers: Vec::new(),
+            search: Vec::new(),
+            ndots: 1,
+            hosts: Vec::new(),
+            timeout: Duration::from_secs(2),
+            attempts: 2,
+            mix_case: true,
+            questions: 64,
+            cache_entries: 256,
+            cache_bytes: 64 << 10,
+            ttl_most_s: 86_400,
+            nothing_most_s: 900,
+        }
+    }
+}
