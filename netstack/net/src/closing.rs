@@ -98,6 +98,11 @@ impl Engine {
     pub(crate) fn orphan(&mut self, id: u32) {
         let until = self.now + GOODBYE;
         let Some(slot) = self.table.slot(id) else { return };
+        if slot.tcp().state() == tcp::State::SynSent {
+            // Nothing is open yet. A peer that answers still is reset like anybody whom we do not know; one that is not
+            // there would have a reset wait for its address.
+            return self.remove(id);
+        }
         slot.tcp().close();
         slot.owner = Owner::Orphan { until };
         self.orphans.bytes += slot.buffers();

@@ -237,6 +237,25 @@ fn nobody_listens_there() {
     });
 }
 
+/// Whether the peer is there or not.
+#[test]
+fn who_gives_up_connecting_leaves_nothing_behind() {
+    run(async |rt| {
+        let (a, b, _) = pair(&rt, wire::Options::default());
+        let _full = b.listen(80, 1, Options::default()).unwrap();
+        let first = a.connect(to(B[0]), Options::default()).await.unwrap();
+        for there in ["10.0.0.99", "fd00::99", B[0], B[1]] {
+            let there = IpEndpoint::new(address(there), 80);
+            let connect = a.connect(there, Options::default());
+            assert!(rt.timeout(Duration::from_millis(10), connect).await.is_err());
+            assert_eq!(a.sockets(), (1, 0), "{there}");
+        }
+        drop(first);
+        rt.sleep(Duration::from_secs(70)).await;
+        assert_eq!(a.sockets(), (0, 0));
+    });
+}
+
 /// More at once than the backlog has room for: all of them get through, later ones after a while.
 #[test]
 fn no_connection_is_reset_for_lack_of_room() {
