@@ -35,6 +35,12 @@ pub struct Config {
     pub ttl_most_s: u32,
     /// The same for what there is not.
     pub nothing_most_s: u32,
+    /// How long [`connect`](crate::Resolver::connect) waits for the IPv6 address when the IPv4 address is there.
+    pub resolution_delay: Duration,
+    /// How long it gives an address before it tries the next one beside it.
+    pub attempt_delay: Duration,
+    /// How long it waits when all addresses are being tried.
+    pub patience: Duration,
 }
 
 impl Default for Config {
@@ -52,6 +58,10 @@ impl Default for Config {
             cache_bytes: 64 << 10,
             ttl_most_s: 86_400,
             nothing_most_s: 900,
+            // RFC 8305 section 8.
+            resolution_delay: Duration::from_millis(50),
+            attempt_delay: Duration::from_millis(250),
+            patience: Duration::from_secs(30),
         }
     }
 }

@@ -6,6 +6,8 @@
 //!
 //! An answer must come from whom was asked, to where it was asked from, with the number and the name of the question, letter
 //! by letter (RFC 5452). Nothing in it is believed but what was asked for.
+//!
+//! [`Resolver::connect`] opens connections to hosts by name, over whichever family gets there first.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
@@ -14,6 +16,7 @@ extern crate alloc;
 mod ask;
 mod cache;
 mod config;
+mod connect;
 mod error;
 mod flight;
 mod follow;
@@ -28,6 +31,7 @@ mod sort;
 mod transport;
 
 pub use config::{Config, PORT};
+pub use connect::{Attempt, ConnectError};
 pub use error::Error;
 pub use kind::Kind;
 pub use name::{BadName, Name};

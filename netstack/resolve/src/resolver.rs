@@ -200,14 +200,16 @@ impl Resolver {
         let (v6, v4) = both(self.lookup(host, Kind::AAAA), self.lookup(host, Kind::A)).await;
         let mut all: Vec<_> = [&v6, &v4].into_iter().flatten().flat_map(Answer::addresses).collect();
         match (v6, v4) {
-            (Err(v6), Err(v4)) => {
-                // That there is nothing of one family says little if the other could not be asked.
-                return Err(if v4 == Error::NoData || !v6.is_answer() { v6 } else { v4 });
-            }
+            (Err(v6), Err(v4)) => return Err(both_failed(v6, v4)),
             _ => sort(&mut all, &self.inner.stack.addresses()),
         }
         Ok(all)
     }
+}
+
+/// That there is nothing of one family says little if the other could not be asked for.
+pub(crate) fn both_failed(v6: Error, v4: Error) -> Error {
+    if v4 == Error::NoData || !v6.is_answer() { v6 } else { v4 }
 }
 
 fn answer(known: &Known, source: Source, now_ns: u64) -> Result<Answer, Error> {

@@ -35,6 +35,12 @@ fn source_for(to: IpAddress, from: &[IpCidr]) -> Option<IpAddress> {
     (scope(best.address()) >= scope(to)).then(|| best.address())
 }
 
+/// Whether packets to there could have a source, or may have one yet.
+pub(crate) fn can_reach(to: IpAddress, from: &[IpCidr]) -> bool {
+    let any = from.iter().any(|cidr| cidr.address().version() == to.version());
+    !any || source_for(to, from).is_some()
+}
+
 const HOST: u8 = 1;
 const LINK: u8 = 2;
 const GLOBAL: u8 = 14;
