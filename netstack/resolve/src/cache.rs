@@ -130,7 +130,8 @@ mod tests {
     }
 
     fn records(text: &str) -> Outcome {
-        Ok([Record { name: name(text), ttl_s: 60, data: Data::A([10, 0, 0, 1].into()) }].into())
+        Ok([Record { name: name(text), kind: Kind::A, ttl_s: 60, data: Data::A([10, 0, 0, 1].into()) }]
+            .into())
     }
 
     #[test]

@@ -164,6 +164,7 @@ impl<'a> Message<'a> {
             }
             let found = Record {
                 name: Name::of_wire(owner.wire()),
+                kind: Kind(record.kind),
                 ttl_s: ttl(record.ttl),
                 data: record.data(self.bytes)?,
             };
@@ -318,7 +319,7 @@ impl Raw {
                 at += 20;
                 Data::Soa { server, mailbox, numbers }
             }
-            kind => return Ok(Data::Other(kind, data.into())),
+            _ => return Ok(Data::Other(data.into())),
         };
         if at == end { Ok(value) } else { Err(Corrupt) }
     }

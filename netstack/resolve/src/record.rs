@@ -13,6 +13,8 @@ use fata_netstack::IpAddress;
 pub struct Record {
     /// The name.
     pub name: Name,
+    /// Of what kind it is.
+    pub kind: Kind,
     /// For how many seconds this may be kept, from when it came.
     pub ttl_s: u32,
     /// What it is.
@@ -71,7 +73,7 @@ pub enum Data {
         numbers: [u32; 5],
     },
     /// Something else, as it came.
-    Other(Kind, Box<[u8]>),
+    Other(Box<[u8]>),
 }
 
 impl Data {
@@ -93,7 +95,7 @@ impl Data {
             Self::Txt(text) => text.0.len(),
             Self::Svcb { target, params, .. } => target.wire().len() + params.bytes().len(),
             Self::Soa { server, mailbox, .. } => server.wire().len() + mailbox.wire().len(),
-            Self::Other(_, bytes) => bytes.len(),
+            Self::Other(bytes) => bytes.len(),
         }
     }
 }
@@ -114,7 +116,7 @@ impl fmt::Display for Data {
                 write!(f, "{server} {mailbox}")?;
                 numbers.iter().try_for_each(|number| write!(f, " {number}"))
             }
-            Self::Other(_, bytes) => {
+            Self::Other(bytes) => {
                 // RFC 3597 section 5.
                 write!(f, "\\# {}", bytes.len())?;
                 for (at, byte) in bytes.iter().enumerate() {
@@ -192,8 +194,8 @@ mod tests {
             (Data::A([10, 0, 0, 1].into()), "10.0.0.1"),
             (Data::Mx { preference: 10, exchange: name("mx.example") }, "10 mx.example."),
             (Data::Srv { priority: 1, weight: 2, port: 53, target: Name::root() }, "1 2 53 ."),
-            (Data::Other(Kind(4), Box::new([1, 0xab])), "\\# 2 01AB"),
-            (Data::Other(Kind(4), Box::new([])), "\\# 0"),
+            (Data::Other(Box::new([1, 0xab])), "\\# 2 01AB"),
+            (Data::Other(Box::new([])), "\\# 0"),
             (
                 Data::Soa { server: name("a"), mailbox: name("b.c"), numbers: [1, 2, 3, 4, 5] },
                 "a. b.c. 1 2 3 4 5",

@@ -264,7 +264,7 @@ fn own_address(name: &Name, kind: Kind, addresses: &[IpAddress]) -> Result<Answe
         (IpAddress::Ipv6(address), Kind::AAAA) => Some(Data::Aaaa(*address)),
         _ => None,
     });
-    let records: Vec<_> = data.map(|data| Record { name: name.clone(), ttl_s: OWN_S, data }).collect();
+    let records: Vec<_> = data.map(|data| Record { name: name.clone(), kind, ttl_s: OWN_S, data }).collect();
     if records.is_empty() { Err(Error::NoData) } else { Ok(Answer::own(records)) }
 }
 
@@ -291,7 +291,7 @@ impl Inner {
         }
         let reverse = |(_, address): &&(Name, IpAddress)| Name::reverse(*address) == *name;
         let (host, _) = hosts.iter().find(reverse).filter(|_| kind == Kind::PTR)?;
-        let record = Record { name: name.clone(), ttl_s: OWN_S, data: Data::Ptr(host.clone()) };
+        let record = Record { name: name.clone(), kind, ttl_s: OWN_S, data: Data::Ptr(host.clone()) };
         Some(Ok(Answer::own(alloc::vec![record])))
     }
 
