@@ -205,7 +205,7 @@ fn who_gives_up_leaves_nothing_behind() {
             let world = World::new(&rt);
             serve(&world, Host { v6: &["fd00::98", "fd00::99"], v4: &["10.0.0.99"], v6_ms: 5, v4_ms: 20 });
             world.ours.up().await;
-            rt.sleep(Duration::from_secs(1)).await;
+            rt.sleep(Duration::from_secs(10)).await;
             let before = rt.stats();
             let resolver = world.usual();
             let connect = resolver.connect("host.example", 80, tcp::Options::default());
