@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use fata_lab::{
-    Annotator, BuildRequest, Config, Contents, DiskWish, Dom0, Dom0less, DomU, End, Gic, Guest, Lab, Left,
-    Optimise, Progress, Recording, Symboliser, Terminal, Transcript, Vif, VifWish, XenVersion, XlDomU,
+    Annotator, BuildRequest, Config, Contents, DiskWish, Dom0, Dom0less, DomU, End, Forward, Gic, Guest, Lab,
+    Left, Optimise, Progress, Recording, Symboliser, Terminal, Transcript, Vif, VifWish, XenVersion, XlDomU,
 };
 
 /// Where Xen loads a guest's image (xen/include/public/arch-arm.h, GUEST_RAM0_BASE).
@@ -36,7 +36,12 @@ pub(crate) struct Options {
     /// Give it a network card, on a bridge with dom0, which is 10.0.0.1 and knows DHCP; implies --dom0
     #[arg(long)]
     net: bool,
-    /// Write all that its network card sends and receives to this file, for Wireshark, as it happens; implies --net
+    /// Give it a network card on QEMU's network, which knows DHCP, and have a port of this machine lead to one of it:
+    /// 8080:80, or udp:5300:53; may be repeated; implies --dom0
+    #[arg(long, value_name = "HOST:GUEST", conflicts_with = "net")]
+    forward: Vec<Forward>,
+    /// Write all that its network card sends and receives to this file, for Wireshark, as it happens; implies --net,
+    /// unless there is --forward
     #[arg(long, value_name = "FILE")]
     pcap: Option<PathBuf>,
     /// Interrupt controller of the board
@@ -186,7 +191,8 @@ impl Options {
             timeout: limit.map_or(NO_LIMIT, |limit| limit + GRACE),
             ..Config::default()
         };
-        if self.dom0 || self.net || self.pcap.is_some() {
+        let wants_card = self.net || self.pcap.is_some() || !self.forward.is_empty();
+        if self.dom0 || wants_card {
             let host = Dom0::start(lab, &config, progress)?;
             let mut domu = XlDomU::new(&image.name, image.file.clone(), self.memory);
             domu.args.clone_from(&self.args);
@@ -194,8 +200,14 @@ impl Options {
                 let name = format!("xvd{letter}");
                 domu.disks.push(host.make_disk(&wish(&name, what)?)?.spec(&name));
             }
-            if self.net || self.pcap.is_some() {
-                domu.vifs.push(VifWish::new(VIF).spec());
+            if wants_card {
+                let inside = self.forward.is_empty();
+                let vif = if inside { VifWish::new(VIF) } else { VifWish::outside(VIF) };
+                domu.vifs.push(vif.spec());
+            }
+            for forward in &self.forward {
+                host.forward(*forward)?;
+                eprintln!("[{forward}]");
             }
             domu.paused = self.pcap.is_some();
             let guest = host.create(&domu)?;

@@ -73,7 +73,7 @@ pub use host::{Dom0, XlDomU};
 pub use image::{ARCHES, Arch, BuildRequest, Built};
 pub use lab::Lab;
 pub use machine::{Config, Folder, Gic};
-pub use net::{Vif, VifWish, address};
+pub use net::{Forward, Vif, VifWish, address};
 pub use optimise::Optimise;
 pub use parts::{Qemu, XenParts, XenVersion};
 pub use progress::{Progress, Step};

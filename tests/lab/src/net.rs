@@ -14,6 +14,13 @@ const DRIVER: &str = "/sys/bus/xen-backend/drivers/vif";
 /// xl gives a guest ten seconds to let go of a card.
 const DETACH_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// The bridge with nobody on it but guests and dom0.
+pub(crate) const GUESTS: &str = "xenbr0";
+/// The bridge to QEMU's network. There, DHCP gives the first who asks [`FORWARDED`], and 10.0.2.2 is this machine.
+pub(crate) const OUTSIDE: &str = "xenbr1";
+/// Where QEMU forwards ports to.
+const FORWARDED: &str = "10.0.2.15";
+
 /// A network card to be attached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VifWish {
@@ -21,6 +28,8 @@ pub struct VifWish {
     pub number: u8,
     /// The bridge's own, if none is given.
     pub mtu: Option<u32>,
+    /// The bridge in dom0: [`GUESTS`] or [`OUTSIDE`].
+    pub bridge: &'static str,
     /// More of xl-network-configuration(5), with a comma before each item (`,trusted=0`).
     pub more: String,
 }
@@ -29,7 +38,13 @@ impl VifWish {
     /// One without wishes.
     #[must_use]
     pub fn new(number: u8) -> Self {
-        Self { number, mtu: None, more: String::new() }
+        Self { number, mtu: None, bridge: GUESTS, more: String::new() }
+    }
+
+    /// One on QEMU's network, to which ports of this machine can be [forwarded](Dom0::forward).
+    #[must_use]
+    pub fn outside(number: u8) -> Self {
+        Self { bridge: OUTSIDE, ..Self::new(number) }
     }
 
     /// Its hardware address, in Xen's range.
@@ -42,7 +57,7 @@ impl VifWish {
     #[must_use]
     pub fn spec(&self) -> String {
         let mtu = self.mtu.map(|mtu| format!(",mtu={mtu}")).unwrap_or_default();
-        format!("mac={},bridge=xenbr0{mtu}{}", self.mac(), self.more)
+        format!("mac={},bridge={}{mtu}{}", self.mac(), self.bridge, self.more)
     }
 }
 
@@ -51,6 +66,50 @@ impl VifWish {
 #[must_use]
 pub fn address(number: u8) -> String {
     format!("ip=10.0.0.{number}/24 gw=10.0.0.1")
+}
+
+/// A port of this machine that leads to one of a guest: `8080:80`, or `udp:5300:53`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forward {
+    is_udp: bool,
+    host: u16,
+    guest: u16,
+}
+
+impl std::str::FromStr for Forward {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (is_udp, ports) = match text.split_once(':') {
+            Some(("udp", ports)) => (true, ports),
+            Some(("tcp", ports)) => (false, ports),
+            _ => (false, text),
+        };
+        let parsed = ports.split_once(':').and_then(|(host, guest)| {
+            let (host, guest) = (host.parse().ok()?, guest.parse().ok()?);
+            (host > 0 && guest > 0).then_some(Self { is_udp, host, guest })
+        });
+        parsed.ok_or_else(|| format!("{text} is not HOST:GUEST or udp:HOST:GUEST, with port numbers"))
+    }
+}
+
+impl std::fmt::Display for Forward {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { is_udp, host, guest } = self;
+        write!(f, "127.0.0.1:{host}/{} leads to port {guest}", if *is_udp { "udp" } else { "tcp" })
+    }
+}
+
+impl Dom0 {
+    /// Has a port of this machine lead to the guest that is alone on QEMU's network.
+    pub fn forward(&self, forward: Forward) -> Result<()> {
+        let Forward { is_udp, host, guest } = forward;
+        let protocol = if is_udp { "udp" } else { "tcp" };
+        let line = format!("hostfwd_add net {protocol}:127.0.0.1:{host}-{FORWARDED}:{guest}");
+        let said = self.monitor(&line)?;
+        ensure!(said.trim().is_empty(), "port {host} of this machine cannot be had: {}", said.trim());
+        Ok(())
+    }
 }
 
 /// A network card of a guest, as Xenstore names it.
