@@ -20,15 +20,33 @@ pub(crate) fn check_special(path: &str) -> Result<(), Error> {
     if path.len() > if path.starts_with(['/', '@']) { ABSOLUTE_MAX } else { RELATIVE_MAX } {
         return Err(Error::PathTooLong);
     }
-    let bytes = path.as_bytes();
-    let doubled = bytes.windows(2).any(|pair| pair == b"//");
-    let fits = path == "/" || !(path.is_empty() || path.ends_with('/') || doubled);
-    if fits && bytes.iter().all(|&byte| is_allowed(byte)) { Ok(()) } else { Err(Error::BadPath) }
+    if path == "/" {
+        return Ok(());
+    }
+    // Every request has one, so it is looked at once. What comes before it is no slash, and none may follow its last.
+    let mut before = 0;
+    for &byte in path.as_bytes() {
+        let doubled = byte == b'/' && before == b'/';
+        if doubled || ALLOWED[usize::from(byte / 32)] >> (byte % 32) & 1 == 0 {
+            return Err(Error::BadPath);
+        }
+        before = byte;
+    }
+    if before == b'/' || path.is_empty() { Err(Error::BadPath) } else { Ok(()) }
 }
 
-fn is_allowed(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'/' | b'_' | b'@')
-}
+/// A bit for each byte that may be in a path.
+const ALLOWED: [u32; 8] = {
+    let mut bits = [0; 8];
+    let mut byte = 0u8;
+    while byte < 128 {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'/' | b'_' | b'@') {
+            bits[(byte / 32) as usize] |= 1 << (byte % 32);
+        }
+        byte += 1;
+    }
+    bits
+};
 
 /// How many levels `path` is below `above`, if it is that or below it.
 pub(crate) fn levels_below(path: &str, above: &str) -> Option<usize> {
