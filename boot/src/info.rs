@@ -192,6 +192,8 @@ pub struct BootInfo<'a> {
     pub reserved: List<Region, 32>,
     /// `/chosen/bootargs`.
     pub cmdline: &'a str,
+    /// `/chosen/fata,net`: words about addresses, as on the command line; empty if absent.
+    pub net: &'a str,
     /// `linux,initrd-start` and `-end`.
     pub initrd: Option<Region>,
     /// `/chosen/rng-seed`: random bytes from the toolstack (libxl gives 128), for one use; empty if absent.

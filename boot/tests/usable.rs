@@ -32,6 +32,7 @@ fn machine() -> BootInfo<'static> {
         reserved: List::default(),
         cmdline: "",
         initrd: None,
+        net: "",
         rng_seed: &[],
         cpus: 1,
         gic: None,

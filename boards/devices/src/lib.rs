@@ -15,7 +15,12 @@ use core::time::Duration;
 extern crate alloc;
 use alloc::rc::Rc;
 
+#[cfg(feature = "addresses")]
+mod addresses;
 pub mod vchan;
+
+#[cfg(feature = "addresses")]
+pub use addresses::{Addresses, addresses};
 
 /// How long the store may take to answer before the log says that we wait for it.
 const PATIENCE: Duration = Duration::from_millis(500);

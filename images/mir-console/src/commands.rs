@@ -132,7 +132,8 @@ pub static COMMANDS: [Command; COUNT] = [
                net ip=dhcp               uses the first one, with an address from a server\n\
                net ip=10.0.0.2/24 gw=10.0.0.1\n                          \
                or with this one; ip6= and gw6= are for IPv6\n\
-               The same words may be on the command line; without any it is DHCP.",
+               The same words may be on the command line, in the device tree and in\n\
+               Xenstore; without any it is DHCP, and what routers advertise.",
         waits: true,
     },
     #[cfg(feature = "net")]

@@ -5,23 +5,25 @@ use crate::work::work;
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
+use alloc::vec;
 use embedded_io_async::{Read, Write};
-use fata_kit::{Gone, Terminal};
+use fata_addresses::{Origin, Source};
+use fata_kit::{Gone, Terminal, words};
 use fata_link::Parked;
 use fata_netstack::{Random, Stack};
 use fata_rt::Rt;
-use fata_xenstore::Xenstore;
 use xen_hyp::{Platform, Xen};
 
-/// Does as the command line says.
+/// Does as the command line says. `chosen` are words about addresses from the device tree.
 pub async fn app<P: Platform, C: Read + Write>(
     rt: Rt,
     xen: Rc<Xen<P>>,
     console: C,
     cmdline: &str,
+    chosen: &str,
 ) -> Result<(), Gone> {
     let mut terminal = Terminal::new(console);
-    let result = match begin(&rt, &xen, cmdline).await {
+    let result = match begin(&rt, &xen, cmdline, chosen).await {
         Ok((stack, options)) => work(&rt, &stack, &options.wish, &mut terminal).await?,
         Err(reason) => Err(reason),
     };
@@ -31,20 +33,29 @@ pub async fn app<P: Platform, C: Read + Write>(
     }
 }
 
-async fn begin<P: Platform>(rt: &Rt, xen: &Rc<Xen<P>>, cmdline: &str) -> Result<(Stack, Options), String> {
-    let mut options = Options::parse(cmdline)?;
+async fn begin<P: Platform>(
+    rt: &Rt,
+    xen: &Rc<Xen<P>>,
+    cmdline: &str,
+    chosen: &str,
+) -> Result<(Stack, Options), String> {
+    let options = Options::parse(cmdline)?;
     let store = match fata_devices::store(rt, xen) {
         Ok(Some(store)) => store,
         Ok(None) => return Err("this domain has no Xenstore".into()),
         Err(error) => return Err(format!("{error}")),
     };
-    let (ip, gw) = (read(&store, "data/ip").await?, read(&store, "data/gw").await?);
-    options.xenstore(ip.as_deref(), gw.as_deref())?;
-    options.config.check().map_err(|error| format!("{error}"))?;
     let nic = fata_devices::nic(rt, xen, &store, 0, options.nic);
+    let told = vec![
+        Source::words(Origin::CommandLine, words(cmdline)),
+        Source::words(Origin::DeviceTree, words(chosen)),
+    ];
+    // While the interface connects.
+    let addresses = fata_devices::addresses(&store, 0, told).await;
     // As good as it gets without entropy.
-    let seed = rt.now_ns();
-    let stack = Stack::start(rt, Parked::new(nic.phy()), options.config.clone(), &Random::known(seed));
+    let random = Random::known(rt.now_ns());
+    let stack = Stack::start(rt, Parked::new(nic.phy()), addresses.config(), &random);
+    addresses.follow(rt, &stack);
     if options.nic.multicast {
         let stack = stack.clone();
         drop(rt.spawn(async move {
@@ -52,8 +63,4 @@ async fn begin<P: Platform>(rt: &Rt, xen: &Rc<Xen<P>>, cmdline: &str) -> Result<
         }));
     }
     Ok((stack, options))
-}
-
-async fn read<P: Platform>(store: &Xenstore<P>, path: &str) -> Result<Option<String>, String> {
-    store.try_read_string(path).await.map_err(|error| format!("{path}: {error}"))
 }

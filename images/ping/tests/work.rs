@@ -58,7 +58,11 @@ fn say<F: Future<Output = ()> + 'static>(
         there.word("ip", "10.0.0.1/24").unwrap();
         let _there = Stack::start(&rt, b, there, &Random::known(2));
         let options = Options::parse(cmdline).unwrap();
-        let stack = Stack::start(&rt, a, options.config, &Random::known(1));
+        let mut config = Config::default();
+        for (name, value) in fata_kit::words(cmdline) {
+            config.word(name, value).unwrap();
+        }
+        let stack = Stack::start(&rt, a, config, &Random::known(1));
         let console = Console::default();
         let mut terminal = Terminal::new(console.clone());
         drop(rt.spawn(meanwhile(rt.clone(), cable)));

@@ -55,6 +55,7 @@ impl<'a> Found<'a> {
                 memory: List::default(),
                 reserved: List::default(),
                 cmdline: "",
+                net: "",
                 initrd: None,
                 rng_seed: &[],
                 cpus: 0,
@@ -131,6 +132,7 @@ impl<'a> Found<'a> {
 
     fn chosen(&mut self, node: &Node<'a>) {
         self.info.cmdline = self.text(node.value(Key::Bootargs));
+        self.info.net = self.text(node.value(Key::FataNet));
         self.info.rng_seed = node.value(Key::RngSeed);
         match (node.number(Key::InitrdStart), node.number(Key::InitrdEnd)) {
             (Some(start), Some(end)) if start < end => self.info.initrd = Some(Region::between(start, end)),

@@ -15,6 +15,7 @@ pub(super) enum Key {
     InitrdStart,
     InitrdEnd,
     RngSeed,
+    FataNet,
     Reg,
     Interrupts,
     InterruptsExtended,
@@ -25,7 +26,7 @@ pub(super) enum Key {
 }
 
 /// Their names, in the order of [`Key`].
-const NAMES: [&str; 16] = [
+const NAMES: [&str; 17] = [
     "compatible",
     "device_type",
     "status",
@@ -35,6 +36,7 @@ const NAMES: [&str; 16] = [
     "linux,initrd-start",
     "linux,initrd-end",
     "rng-seed",
+    "fata,net",
     "reg",
     "interrupts",
     "interrupts-extended",

@@ -46,12 +46,14 @@ pub struct Devices<P: Platform> {
     /// Where addresses may be.
     #[cfg(feature = "net")]
     cmdline: Rc<str>,
+    #[cfg(feature = "net")]
+    chosen: Rc<str>,
 }
 
 impl<P: Platform> Devices<P> {
     /// Connects to the store, if there is one, and takes the toolstack's orders from then on.
     #[cfg_attr(not(feature = "net"), allow(unused_variables, reason = "addresses are there for the network"))]
-    pub fn open(rt: &Rt, xen: &Rc<Xen<P>>, orders: &Rc<Orders>, cmdline: &str) -> Self {
+    pub fn open(rt: &Rt, xen: &Rc<Xen<P>>, orders: &Rc<Orders>, cmdline: &str, chosen: &str) -> Self {
         let store = fata_devices::store(rt, xen);
         if let Ok(Some(store)) = &store {
             let (store, orders) = (store.clone(), orders.clone());
@@ -66,6 +68,8 @@ impl<P: Platform> Devices<P> {
             nets: RefCell::default(),
             #[cfg(feature = "net")]
             cmdline: cmdline.into(),
+            #[cfg(feature = "net")]
+            chosen: chosen.into(),
         }
     }
 

@@ -12,10 +12,12 @@ use capture::Capture;
 use core::cell::RefCell;
 use core::fmt;
 use core::time::Duration;
+use fata_addresses::{Origin, Source};
+use fata_devices::Addresses;
 use fata_kit::words;
 use fata_link::{Parked, Pcap, PcapOptions};
 use fata_net::{Nic, State};
-use fata_netstack::{Config, ConfigError, Random, Stack, V4};
+use fata_netstack::{Config, ConfigError, Random, Stack};
 use fata_xenbus::Bus;
 use fata_xenstore::Xenstore;
 use xen_hyp::Platform;
@@ -43,19 +45,17 @@ impl<P: Platform> Devices<P> {
         let ids = Bus::new(store).ids("vif").await?;
         if !argument.is_empty() {
             let Some(&id) = ids.first() else { return Err(Trouble::NoNet) };
-            if self.nets.borrow().iter().any(|net| net.nic.id() == id) {
-                return Err(Trouble::Words(format!(
-                    "Interface {id} is in use, and keeps its addresses until the next boot."
-                )));
-            }
             let config = config(argument).map_err(Trouble::Words)?;
-            self.use_net(store, id, config);
+            match self.in_use(id) {
+                Some(net) => net.stack.configure(config),
+                None => drop(self.use_net(store, id, config, None)),
+            }
         }
         if ids.is_empty() {
             out.say(&|w| w.write_str("There are no network interfaces.\n"));
         }
         for id in ids {
-            let net = self.known_net(store, id)?;
+            let net = self.known_net(store, id).await;
             // If it is dead, its rows say so; and a server of addresses gets a moment.
             if self.net_ready(&net, out).await.is_ok() {
                 let _ = self.rt.timeout(PATIENCE, net.stack.up()).await;
@@ -125,28 +125,45 @@ impl<P: Platform> Devices<P> {
     async fn first_net(&self, out: &Out) -> Result<Rc<Net<P>>, Trouble> {
         let store = self.connected(out).await?;
         let id = Bus::new(store).ids("vif").await?.into_iter().min().ok_or(Trouble::NoNet)?;
-        let net = self.known_net(store, id)?;
+        let net = self.known_net(store, id).await;
         self.net_ready(&net, out).await?;
         Ok(net)
     }
 
-    /// This interface, with the command line's addresses unless it is in use already.
-    fn known_net(&self, store: &Xenstore<P>, id: u32) -> Result<Rc<Net<P>>, Trouble> {
-        if let Some(known) = self.nets.borrow().iter().find(|net| net.nic.id() == id) {
-            return Ok(known.clone());
+    /// This interface, with the addresses that somebody says it has unless it is in use already.
+    async fn known_net(&self, store: &Xenstore<P>, id: u32) -> Rc<Net<P>> {
+        if let Some(known) = self.in_use(id) {
+            return known;
         }
-        // Addresses that were given are those of one interface.
-        let config = if self.nets.borrow().is_empty() { &*self.cmdline } else { "" };
-        let config = config_of_line(config).map_err(Trouble::Words)?;
-        Ok(self.use_net(store, id, config))
+        // Words of the command line and of the device tree are about one interface.
+        let mut told = Vec::new();
+        if self.nets.borrow().is_empty() {
+            told.push(Source::words(Origin::CommandLine, words(&self.cmdline)));
+            told.push(Source::words(Origin::DeviceTree, words(&self.chosen)));
+        }
+        let addresses = fata_devices::addresses(store, id, told).await;
+        self.in_use(id).unwrap_or_else(|| self.use_net(store, id, addresses.config(), Some(addresses)))
     }
 
-    fn use_net(&self, store: &Xenstore<P>, id: u32, config: Config) -> Rc<Net<P>> {
+    fn in_use(&self, id: u32) -> Option<Rc<Net<P>>> {
+        self.nets.borrow().iter().find(|net| net.nic.id() == id).cloned()
+    }
+
+    fn use_net(
+        &self,
+        store: &Xenstore<P>,
+        id: u32,
+        config: Config,
+        addresses: Option<Addresses<P>>,
+    ) -> Rc<Net<P>> {
         let nic = fata_devices::nic(&self.rt, &self.xen, store, id, fata_net::Options::default());
         let capture = Rc::new(RefCell::new(Capture::default()));
         let link = Pcap::new(Parked::new(nic.phy()), capture.clone(), PcapOptions::default());
         // As good as it gets without entropy.
         let stack = Stack::start(&self.rt, link, config, &Random::known(self.rt.now_ns()));
+        if let Some(addresses) = addresses {
+            addresses.follow(&self.rt, &stack);
+        }
         let net = Rc::new(Net { nic, stack, capture });
         self.nets.borrow_mut().push(net.clone());
         net
@@ -171,19 +188,6 @@ fn config(argument: &str) -> Result<Config, String> {
             Ok(false) => return Err(format!("{name} is no word of `net`; see `help net`")),
             Err(error) => return Err(said(name, value, error)),
         }
-    }
-    config.check().map_err(|error| error.to_string())?;
-    Ok(config)
-}
-
-/// Addresses on the command line, among other words; without any, those of a DHCP server.
-fn config_of_line(cmdline: &str) -> Result<Config, String> {
-    let (mut config, mut any) = (Config::default(), false);
-    for (name, value) in words(cmdline) {
-        any |= config.word(name, value).map_err(|error| said(name, value, error))?;
-    }
-    if !any {
-        config.v4 = V4::Dhcp;
     }
     config.check().map_err(|error| error.to_string())?;
     Ok(config)

@@ -43,6 +43,7 @@ pub(crate) fn bare() -> BootInfo<'static> {
         memory: Default::default(),
         reserved: Default::default(),
         cmdline: "",
+        net: "",
         initrd: None,
         rng_seed: &[],
         cpus: 0,
