@@ -5,6 +5,7 @@
 pub mod heap;
 pub mod info;
 pub mod last_words;
+pub mod words;
 
 /// The image's allocator.
 #[cfg_attr(all(target_os = "none", not(test)), global_allocator)]

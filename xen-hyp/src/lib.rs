@@ -35,6 +35,6 @@ pub use mapped::Mapped;
 pub use mem::{SharedBits, SharedMem, SharedPage};
 pub use pages::Pages;
 pub use param::{HvmParam, Reserved};
-pub use platform::{Gfn, PAGE_SIZE, Platform};
+pub use platform::{CpuRandom, Gfn, PAGE_SIZE, Platform};
 pub use signal::{After, Seen, Signal};
 pub use xen::{DomId, Port, Xen};

@@ -69,6 +69,30 @@ pub unsafe trait Platform: 'static {
 
     /// Nanoseconds since this machine started; never decreases.
     fn now_ns(&self) -> u64;
+
+    /// The finest clock there is, in ticks of its own.
+    fn ticks(&self) -> u64 {
+        self.now_ns()
+    }
+
+    /// The CPU's own generator of random numbers, if it has one.
+    fn cpu_random(&self) -> Option<CpuRandom> {
+        None
+    }
+
+    /// A number from it; `None` if it has none to give at the moment, although it was asked more than once.
+    fn draw_cpu_random(&self) -> Option<u64> {
+        None
+    }
+}
+
+/// An instruction that gives random numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CpuRandom {
+    /// `RNDR` and `RNDRRS` of ARM (FEAT_RNG).
+    Rndr,
+    /// `RDRAND` of x86.
+    Rdrand,
 }
 
 /// Address space reserved for pages of other domains.

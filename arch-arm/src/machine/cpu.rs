@@ -2,6 +2,7 @@
 
 use super::gic::Gic;
 use super::mmio::Mmio;
+use super::random::Generator;
 use super::start::image;
 use super::{early, hypercall, mmu, timer};
 use crate::tables::{MapError, Rights, Tables};
@@ -14,7 +15,7 @@ use core::ptr::{self, NonNull};
 use core::sync::atomic::Ordering;
 use fata_boot::info::{BootInfo, IntId, Region};
 use xen_hyp::abi::{self, SharedInfoArm, memory, nr, vcpu};
-use xen_hyp::platform::{Gfn, GrantEntry, PAGE_SIZE, Platform, Shared, VcpuInfo, Window};
+use xen_hyp::platform::{CpuRandom, Gfn, GrantEntry, PAGE_SIZE, Platform, Shared, VcpuInfo, Window};
 
 /// Address space for other domains' pages is mapped in blocks of this size, which cost no further table.
 const BLOCK: u64 = 2 << 20;
@@ -59,6 +60,7 @@ pub struct ArmCpu {
     uart: Option<Mmio>,
     shared: Option<&'static SharedInfoArm>,
     vcpu: Option<&'static VcpuInfo>,
+    random: Option<Generator>,
     ram: Vec<Region>,
     grants: Region,
     grant_frames: Cell<usize>,
@@ -114,6 +116,7 @@ impl ArmCpu {
             uart,
             shared: None,
             vcpu: None,
+            random: Generator::find(),
             ram: usable,
             grants: info.hypervisor.as_ref().map(|h| h.grants).unwrap_or_default(),
             grant_frames: Cell::new(0),
@@ -365,5 +368,17 @@ unsafe impl Platform for ArmCpu {
 
     fn now_ns(&self) -> u64 {
         timer::now_ns()
+    }
+
+    fn ticks(&self) -> u64 {
+        timer::ticks()
+    }
+
+    fn cpu_random(&self) -> Option<CpuRandom> {
+        self.random.is_some().then_some(CpuRandom::Rndr)
+    }
+
+    fn draw_cpu_random(&self) -> Option<u64> {
+        self.random.as_ref()?.draw()
     }
 }

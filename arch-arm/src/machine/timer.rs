@@ -18,8 +18,13 @@ pub fn hz() -> u64 {
 
 /// Nanoseconds since the counter was zero, which under Xen is when the domain was made.
 pub fn now_ns() -> u64 {
+    ns(ticks())
+}
+
+/// What the counter says now.
+pub fn ticks() -> u64 {
     barrier::isb(barrier::SY);
-    ns(CNTVCT_EL0.get())
+    CNTVCT_EL0.get()
 }
 
 /// Ticks as nanoseconds, rounded down.

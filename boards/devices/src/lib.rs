@@ -17,10 +17,12 @@ use alloc::rc::Rc;
 
 #[cfg(feature = "addresses")]
 mod addresses;
+mod random;
 pub mod vchan;
 
 #[cfg(feature = "addresses")]
 pub use addresses::{Addresses, addresses};
+pub use random::{entropy, random};
 
 /// How long the store may take to answer before the log says that we wait for it.
 const PATIENCE: Duration = Duration::from_millis(500);

@@ -8,8 +8,7 @@ pub mod bench;
 mod crc;
 pub mod pattern;
 mod terminal;
-mod words;
 
 pub use crc::Crc32;
+pub use fata_boot::words::words;
 pub use terminal::{Gone, Terminal};
-pub use words::words;

@@ -8,6 +8,7 @@ use core::cell::RefCell;
 use core::fmt;
 use core::future::poll_fn;
 use core::task::{Poll, Waker};
+use zeroize::Zeroize;
 
 /// How many bits nobody may be able to guess before numbers are drawn, and before what is added later goes in.
 const ENOUGH: u32 = 128;
@@ -112,6 +113,37 @@ impl Entropy {
         waiting.into_iter().for_each(Waker::wake);
     }
 
+    /// Adds a secret that somebody else has drawn, of which each bit counts, if there are enough of them.
+    pub fn add_secret(&self, source: Source, secret: &[u8]) {
+        let remark = match secret {
+            [] => Some("empty"),
+            [first, rest @ ..] if rest.iter().all(|byte| byte == first) => Some("no secret"),
+            _ if secret.len() < ENOUGH as usize / 8 => Some("shorter than 128 bits"),
+            _ => None,
+        };
+        self.add(source, secret, if remark.is_some() { 0 } else { u32::MAX });
+        self.remark(source, remark);
+    }
+
+    /// The same of one that is written in hexadecimal digits.
+    pub fn add_digits(&self, source: Source, text: &[u8]) {
+        let text = text.trim_ascii();
+        let mut bytes = Vec::with_capacity(text.len() / 2);
+        let digit = |digit: u8| char::from(digit).to_digit(16);
+        let pairs = text.chunks(2).map_while(|pair| match pair {
+            [high, low] => Some((digit(*high)? << 4 | digit(*low)?) as u8),
+            _ => None,
+        });
+        bytes.extend(pairs);
+        if bytes.len() * 2 == text.len() {
+            self.add_secret(source, &bytes);
+        } else {
+            self.add(source, text, 0);
+            self.remark(source, Some("not an even number of hexadecimal digits"));
+        }
+        bytes.zeroize();
+    }
+
     /// Notes why a source gives nothing, or less than it might; or, with `None`, that it does.
     pub fn remark(&self, source: Source, remark: Option<&'static str>) {
         self.with(|state| state.given(source).remark = remark);
@@ -208,6 +240,30 @@ mod tests {
         assert!(wait.as_mut().poll(&mut cx).is_ready() && entropy.is_seeded());
         assert_eq!(count.0.load(Ordering::Relaxed), 1);
         assert_eq!(entropy.to_string(), "jitter 120 bits, Xenstore 8 bits");
+    }
+
+    #[test]
+    fn secrets_count_if_they_are_long_enough_and_make_sense() {
+        let bits = |text: &str| {
+            let entropy = Entropy::new();
+            entropy.add_digits(Source::CommandLine, text.as_bytes());
+            assert_eq!(entropy.is_seeded(), entropy.sources()[0].remark.is_none(), "{text}");
+            entropy.sources()[0].bits
+        };
+        assert_eq!(bits("00112233445566778899aabbccddeeff"), 128);
+        assert_eq!(bits(" 00112233445566778899AABBCCDDEEFF00\n"), 136);
+        assert_eq!(bits(&"0123456789abcdef".repeat(20)), 256);
+        for text in [
+            "",
+            "0",
+            "00112233445566778899aabbccddee",
+            "00112233445566778899aabbccddeef",
+            "00112233445566778899aabbccddeefx",
+            "0x112233445566778899aabbccddeeff",
+            "00000000000000000000000000000000",
+        ] {
+            assert_eq!(bits(text), 0, "{text}");
+        }
     }
 
     #[test]

@@ -18,7 +18,9 @@ extern crate alloc;
 
 mod entropy;
 mod generator;
+mod jitter;
 mod random;
 
 pub use entropy::{Entropy, Given, Source};
+pub use jitter::{Jitter, Unhealthy};
 pub use random::Random;

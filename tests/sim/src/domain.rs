@@ -10,7 +10,7 @@ use std::ptr::NonNull;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use xen_hyp::platform::{GrantEntry, Shared, VcpuInfo, WallClock, Window};
-use xen_hyp::{DomId, Gfn, HvmParam, PAGE_SIZE, Platform, Port, SharedMem};
+use xen_hyp::{CpuRandom, DomId, Gfn, HvmParam, PAGE_SIZE, Platform, Port, SharedMem};
 
 /// Frame of the console ring; any that is not RAM would do.
 const CONSOLE_FRAME: u64 = 0x39000;
@@ -93,6 +93,9 @@ impl Default for Table {
     }
 }
 
+/// A part of the machine that says something else each time.
+type Says<T> = Box<dyn FnMut() -> T>;
+
 /// What the hypervisor knows of a domain.
 pub struct Domain {
     pub(crate) id: DomId,
@@ -114,6 +117,10 @@ pub struct Domain {
     pub(crate) console_input: RefCell<VecDeque<u8>>,
     pub(crate) shutdowns: RefCell<Vec<u32>>,
     pub(crate) sends: Cell<u64>,
+    /// What the CPU's generator gives, in turn; without any there is no such generator.
+    cpu_random: RefCell<Option<Says<Option<u64>>>>,
+    /// What the finest clock says, if it is another than the world's.
+    ticks: RefCell<Option<Says<u64>>>,
     /// It has been destroyed.
     pub(crate) dead: Cell<bool>,
 }
@@ -137,6 +144,8 @@ impl Domain {
             console_input: RefCell::default(),
             shutdowns: RefCell::default(),
             sends: Cell::new(0),
+            cpu_random: RefCell::default(),
+            ticks: RefCell::default(),
             dead: Cell::new(false),
             setup,
         };
@@ -210,6 +219,16 @@ impl Domain {
 
     pub(crate) fn announce_console(&self) {
         self.set_param(HvmParam::ConsolePfn, CONSOLE_FRAME);
+    }
+
+    /// Gives its CPU a generator of random numbers.
+    pub fn set_cpu_random(&self, draw: impl FnMut() -> Option<u64> + 'static) {
+        *self.cpu_random.borrow_mut() = Some(Box::new(draw));
+    }
+
+    /// Gives it a clock for [`Platform::ticks`], which else is that of the world.
+    pub fn set_ticks(&self, ticks: impl FnMut() -> u64 + 'static) {
+        *self.ticks.borrow_mut() = Some(Box::new(ticks));
     }
 
     /// Sets the time of day at the moment when the clock stood at zero, as dom0 does through Xen.
@@ -302,5 +321,17 @@ unsafe impl Platform for SimCpu {
 
     fn now_ns(&self) -> u64 {
         self.world.now_ns()
+    }
+
+    fn ticks(&self) -> u64 {
+        self.domain.ticks.borrow_mut().as_mut().map_or_else(|| self.now_ns(), |ticks| ticks())
+    }
+
+    fn cpu_random(&self) -> Option<CpuRandom> {
+        self.domain.cpu_random.borrow().is_some().then_some(CpuRandom::Rndr)
+    }
+
+    fn draw_cpu_random(&self) -> Option<u64> {
+        self.domain.cpu_random.borrow_mut().as_mut()?()
     }
 }
