@@ -9,13 +9,14 @@ use std::path::{Path, PathBuf};
 type Target = fn(&[u8]);
 
 /// Of all targets, by name, with the folder of its corpus.
-const TARGETS: [(&str, &str, Target); 11] = [
+const TARGETS: [(&str, &str, Target); 12] = [
     ("block_backend", "block-backend", fata_hostile::block_backend),
     ("disk_files", "disk-files", fata_hostile::disk_files),
     ("disk_tables", "disk-tables", fata_hostile::disk_tables),
     ("dt_parse", "device-trees", fata_hostile::dt_parse),
     ("dt_print", "device-trees", fata_hostile::dt_print),
     ("net_backend", "net-backend", fata_hostile::net_backend),
+    ("resolve_answers", "resolve-answers", fata_hostile::resolve_answers),
     ("ring_front", "rings", fata_hostile::ring_front),
     ("stack_frames", "stack-frames", fata_hostile::stack_frames),
     ("vchan_peer", "vchan-peer", fata_hostile::vchan_peer),
@@ -71,5 +72,5 @@ macro_rules! corpora {
 }
 
 corpora! {
-    block_backend disk_files disk_tables dt_parse dt_print net_backend ring_front stack_frames vchan_peer xenbus_nodes xenstore_replies
+    block_backend disk_files disk_tables dt_parse dt_print net_backend resolve_answers ring_front stack_frames vchan_peer xenbus_nodes xenstore_replies
 }
