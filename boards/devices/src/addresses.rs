@@ -13,6 +13,12 @@ use fata_rt::Rt;
 use fata_xenstore::{Error, Xenstore};
 use xen_hyp::Platform;
 
+/// How long a disk may take to be there and to be read, and a server to answer.
+#[cfg(feature = "cidata")]
+const DISK_PATIENCE: core::time::Duration = core::time::Duration::from_secs(2);
+#[cfg(feature = "metadata")]
+const METADATA_PATIENCE: core::time::Duration = core::time::Duration::from_secs(5);
+
 /// What was chosen, and where to look whether it is still right.
 pub struct Addresses<P: Platform> {
     store: Xenstore<P>,
@@ -23,7 +29,8 @@ pub struct Addresses<P: Platform> {
 }
 
 /// Chooses the addresses of the interface with this number, and says in the log which source counted and why the others
-/// did not. `told` is what the machine says, in the order that counts; Xenstore comes after it, and then the network.
+/// did not. `told` is what is known already, of any [`Origin`]; what Xenstore says is added to it. Origins count in their
+/// order.
 pub async fn addresses<P: Platform>(store: &Xenstore<P>, id: u32, told: Vec<Source>) -> Addresses<P> {
     let mut addresses = Addresses { store: store.clone(), id, told, choice: choose(Vec::new()) };
     addresses.choice = addresses.read().await;
@@ -31,7 +38,35 @@ pub async fn addresses<P: Platform>(store: &Xenstore<P>, id: u32, told: Vec<Sour
     addresses
 }
 
+/// What the first of these disks says that is labelled `cidata`. One that is not there in time says nothing.
+#[cfg(feature = "cidata")]
+pub async fn cidata<P: Platform>(rt: &Rt, disks: &[fata_block::Disk<P>]) -> Option<Source> {
+    for disk in disks {
+        let read = async {
+            disk.ready().await.ok()?;
+            fata_addresses::cidata::read(disk, None).await
+        };
+        if let Ok(Some(source)) = rt.timeout(DISK_PATIENCE, read).await {
+            return Some(source);
+        }
+    }
+    None
+}
+
 impl<P: Platform> Addresses<P> {
+    /// Has a stack that is up ask the server at 169.254.169.254, and take from it what nobody else says.
+    #[cfg(feature = "metadata")]
+    pub async fn ask_metadata(&mut self, rt: &Rt, stack: &Stack) {
+        let read = fata_addresses::metadata::read(stack);
+        let source = rt.timeout(METADATA_PATIENCE, read).await.unwrap_or_else(|_| {
+            Source::unreadable(Origin::Metadata, "169.254.169.254", "it does not answer".into())
+        });
+        self.told.push(source);
+        self.choice = self.read().await;
+        fata_log::info!("{}", self.choice);
+        stack.configure(self.config());
+    }
+
     /// For [`Stack::start`].
     pub fn config(&self) -> Config {
         self.choice.config.clone()
@@ -99,6 +134,7 @@ impl<P: Platform> Addresses<P> {
         sources.extend(self.tree().await);
         sources.extend(self.nodes().await);
         sources.extend(self.backend().await);
+        sources.sort_by_key(|source| source.origin);
         choose(sources)
     }
 

@@ -20,6 +20,8 @@ mod addresses;
 mod random;
 pub mod vchan;
 
+#[cfg(feature = "cidata")]
+pub use addresses::cidata;
 #[cfg(feature = "addresses")]
 pub use addresses::{Addresses, addresses};
 pub use random::{entropy, random};

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::session::{GUEST, S, Session};
+use common::session::{GUEST, HOME, S, Session};
 use fata_sim::{Frame, NetFeatures, Netback, Store};
 use mir_console::Exit;
 use std::rc::Rc;
@@ -123,5 +123,28 @@ fn what_makes_no_sense_is_named() {
     assert!(session.ask("net ip=10.0.0.2/24").contains("up: "));
     let seen = session.ask("net ip=10.0.0.3/24");
     assert!(seen.contains("10.0.0.3/24") && !seen.contains("10.0.0.2/24"), "{seen}");
+    finish(session, &back);
+}
+
+/// The directory of the interface's backend.
+const BACKEND: &str = "/local/domain/0/backend/vif/1/0";
+
+#[test]
+fn addresses_come_from_the_store_and_follow_it() {
+    let (session, back) = session("quiet colours=off ip=10.0.0.300/24 ip6=off");
+    session.server.write(&format!("{BACKEND}/ip"), "10.0.0.7");
+    let seen = session.ask("net");
+    assert!(seen.contains("10.0.0.7/24\n"), "what the command line says is no address: {seen}");
+    for (node, value, address) in [
+        ("data/ip", "10.0.0.8/24", "10.0.0.8/24\n"),
+        ("data/net/0/ip", "10.0.0.9/16 10.0.0.10/24", "10.0.0.9/16\n"),
+        ("data/net/0/gw", "10.7.0.1", "10.0.0.8/24\n"),
+        ("data/net/0/gw", "10.0.0.1", "10.0.0.10/24\n"),
+        ("data/net/0/ip", "off", "10.0.0.8/24\n"),
+    ] {
+        session.server.write(&format!("{HOME}/{node}"), value);
+        let seen = session.ask("net");
+        assert!(seen.contains(address), "{node} {value}: {seen}");
+    }
     finish(session, &back);
 }

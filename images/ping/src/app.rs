@@ -6,6 +6,8 @@ use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec;
+#[cfg(feature = "cidata")]
+use alloc::vec::Vec;
 use embedded_io_async::{Read, Write};
 use fata_addresses::{Origin, Source};
 use fata_kit::{Gone, Terminal, words};
@@ -46,10 +48,15 @@ async fn begin<P: Platform>(
         Err(error) => return Err(format!("{error}")),
     };
     let nic = fata_devices::nic(rt, xen, &store, 0, options.nic);
-    let told = vec![
+    #[cfg_attr(not(feature = "cidata"), allow(unused_mut, reason = "a disk may say more"))]
+    let mut told = vec![
         Source::words(Origin::CommandLine, words(cmdline)),
         Source::words(Origin::DeviceTree, words(chosen)),
     ];
+    #[cfg(feature = "cidata")]
+    if options.cidata {
+        told.extend(disk(rt, xen, &store).await);
+    }
     // While the interface connects.
     let addresses = fata_devices::addresses(&store, 0, told).await;
     // As good as it gets without entropy.
@@ -63,4 +70,15 @@ async fn begin<P: Platform>(
         }));
     }
     Ok((stack, options))
+}
+
+/// What a disk labelled `cidata` says. All disks are looked at, since nobody else uses them here.
+#[cfg(feature = "cidata")]
+async fn disk<P: Platform>(rt: &Rt, xen: &Rc<Xen<P>>, store: &fata_xenstore::Xenstore<P>) -> Option<Source> {
+    let ids = fata_xenbus::Bus::new(store).ids("vbd").await.ok()?;
+    let disks: Vec<_> = ids
+        .into_iter()
+        .map(|id| fata_devices::disk(rt, xen, store, id, fata_block::Options::default()))
+        .collect();
+    fata_devices::cidata(rt, &disks).await
 }

@@ -37,6 +37,8 @@ impl Default for Wish {
 pub struct Options {
     /// For the network card.
     pub nic: fata_net::Options,
+    /// A disk labelled `cidata` is asked for addresses.
+    pub cidata: bool,
     /// Whom to ping.
     pub wish: Wish,
 }
@@ -46,6 +48,10 @@ impl Options {
     pub fn parse(cmdline: &str) -> Result<Self, String> {
         let mut options = Self::default();
         for (name, value) in words(cmdline) {
+            if (name, value) == ("cidata", "") {
+                options.cidata = true;
+                continue;
+            }
             let known = Topic::of(name, value).map(drop);
             if known
                 .or_else(|| options.wish.word(name, value))

@@ -12,7 +12,17 @@
 extern crate alloc;
 
 mod choice;
+#[cfg(feature = "cidata")]
+pub mod cidata;
+#[cfg(any(feature = "cidata", feature = "metadata"))]
+pub mod cloud;
+#[cfg(feature = "cidata")]
+mod iso9660;
+#[cfg(feature = "metadata")]
+pub mod metadata;
 mod source;
+#[cfg(any(feature = "cidata", feature = "metadata"))]
+pub mod yaml;
 
 pub use choice::{Choice, choose};
 pub use source::{Flaw, Origin, Reason, Source, Topic};
