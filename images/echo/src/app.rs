@@ -40,8 +40,12 @@ pub async fn app<P: Platform, C: Read + Write>(
     loop {
         let count = terminal.read().await?.len();
         terminal.used(count);
-        let (all, counts) = (totals.get(), stack.counts());
-        terminal.print(&|out| writeln!(out, "{all}")).await?;
+        let (all, counts, heap) = (totals.get(), stack.counts(), fata_boot::MEMORY.usage().heap_used);
+        let ((sockets, _), ended) = (stack.sockets(), stack.ended());
+        terminal.print(&|out| writeln!(out, "echo: {all}")).await?;
+        terminal
+            .print(&|out| writeln!(out, "{sockets} sockets, {ended} ended, {heap} bytes of heap"))
+            .await?;
         terminal.print(&|out| writeln!(out, "{counts:?}")).await?;
     }
 }

@@ -136,6 +136,14 @@ impl<'a> Network<'a> {
         Ok(output.text())
     }
 
+    /// The same with more files open than usual.
+    pub(crate) fn peer_with_files(&self, arguments: &str, files: u32) -> Result<String> {
+        let script = format!("ulimit -n {files}; {PEER} {arguments}");
+        let output = self.dom0.run(&script, self.left() + Duration::from_secs(5))?;
+        ensure!(output.code == 0, "{arguments}: {}", output.text().trim());
+        Ok(output.text())
+    }
+
     /// Has Linux in dom0 leave sums and segmentation to the guest, or not.
     pub(crate) fn offloads(&self, vif: Vif, on: bool) -> Result<()> {
         let on = if on { "on" } else { "off" };

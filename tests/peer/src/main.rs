@@ -27,6 +27,7 @@ mod dom0;
 mod guest;
 mod lend;
 mod load;
+mod many;
 mod serve;
 mod socket;
 mod store;
@@ -63,6 +64,11 @@ extern "C" fn main(stack: *const usize) -> ! {
         [_, "load", target, jobs] => load::run(address(target), jobs),
         [_, "await", target, ms] => load::await_answer(address(target), number(ms).into()),
         [_, "verify", target, bytes] => load::verify(address(target), number(bytes).into()),
+        [_, "hold", target, counts] => {
+            let (held, more) = counts.split_once(',').unwrap_or((counts, "0"));
+            many::hold(address(target), number(held).into(), number(more).into())
+        }
+        [_, "request", target, count] => many::request(address(target), number(count).into()),
         [_, "offloads", interface, on @ ("on" | "off")] => capture::offloads(interface, on == "on"),
         [_, "capture", interface, ""] => capture::run(interface, capture::FRAME),
         [_, "capture", interface, most] => capture::run(interface, number(most) as usize),

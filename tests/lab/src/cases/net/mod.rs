@@ -3,6 +3,7 @@
 //! Each case ends with nothing left in dom0 and Xen of its guests.
 
 mod comes_and_goes;
+mod echo;
 mod features;
 mod first;
 mod pings;
@@ -27,6 +28,7 @@ pub(super) fn add(cases: &mut Vec<Case>) {
     streams::add(cases);
     features::add(cases);
     comes_and_goes::add(cases);
+    echo::add(cases);
 }
 
 /// A case with an image on a network, which leaves nothing behind in dom0.
