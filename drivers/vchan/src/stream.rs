@@ -214,7 +214,8 @@ impl<P: Platform> Vchan<P> {
         }
         let ring = &self.out;
         let theirs = self.control.memory.load(ring.indices + CONS);
-        if ring.ours.get().wrapping_sub(theirs) > ring.size {
+        // An index that goes back would take away room that is known to be there.
+        if ring.ours.get().wrapping_sub(theirs) > ring.used_out() {
             return Err(self.corrupt());
         }
         ring.theirs.set(theirs);
@@ -248,9 +249,10 @@ impl<P: Platform> Vchan<P> {
         let ring = &self.into;
         let theirs = self.control.memory.load(ring.indices + PROD);
         match theirs.wrapping_sub(ring.ours.get()) {
+            // Nor can what was there not be there any more.
+            unread if unread > ring.size || unread < ring.used_in() => Err(self.corrupt()),
             // What is there can be read even if nothing more will come.
             0 => self.failed.get().map_or(Ok(0), Err),
-            unread if unread > ring.size => Err(self.corrupt()),
             unread => {
                 ring.theirs.set(theirs);
                 Ok(unread)

@@ -99,6 +99,36 @@ fn indices_that_cannot_be_end_the_vchan_for_both_directions() {
 }
 
 #[test]
+fn indices_that_go_back_end_it_too() {
+    // As a reader that takes back what it has read: the room that was known of is no more.
+    Two::new().serving(Orders::both(12), async |vchan, page| {
+        assert_eq!(vchan.write(&[1; 4096]).await, Ok(4096));
+        page.store(RIGHT_CONS, 4000);
+        assert_eq!(vchan.write(&[1; 100]).await, Ok(100));
+        page.store(RIGHT_CONS, 200);
+        // What is known to be free is used.
+        assert_eq!(vchan.write(&[1; 1000]).await, Ok(1000));
+        assert_eq!(vchan.write(&[1; 4000]).await, Err(Error::Corrupt));
+    });
+    // As a writer that takes back what it has written.
+    for back in [50, 100] {
+        Two::new().serving(Orders { left: 10, right: 11 }, async |vchan, page| {
+            page.store(LEFT_PROD, 1024);
+            assert_eq!(vchan.read(&mut [0; 100]).await, Ok(100));
+            page.store(LEFT_PROD, back);
+            assert_eq!(vchan.read(&mut [0; 924]).await, Ok(924), "which was known to be there");
+            assert_eq!(vchan.read(&mut [0; 1]).await, Err(Error::Corrupt));
+        });
+        Two::new().serving(Orders { left: 10, right: 11 }, async |vchan, page| {
+            page.store(LEFT_PROD, 1024);
+            assert_eq!(vchan.read(&mut [0; 100]).await, Ok(100));
+            page.store(LEFT_PROD, back);
+            assert_eq!(vchan.read(&mut [0; 2000]).await, Err(Error::Corrupt));
+        });
+    }
+}
+
+#[test]
 fn indices_of_ours_are_not_believed_when_others_write_them() {
     Two::new().serving(Orders::both(12), async |vchan, page| {
         assert_eq!(vchan.write(&[1; 100]).await, Ok(100));
