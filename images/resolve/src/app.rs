@@ -10,7 +10,7 @@ use fata_kit::{Gone, Terminal};
 use fata_link::Parked;
 use fata_netstack::Stack;
 use fata_random::Random;
-use fata_resolve::Resolver;
+use fata_resolve::{Config, Resolver};
 use fata_rt::Rt;
 use fata_xenstore::Xenstore;
 use xen_hyp::{Platform, Xen};
@@ -53,7 +53,7 @@ async fn begin<P: Platform>(
     // As good as it gets without entropy.
     let random = Random::known(rt.now_ns());
     let stack = Stack::start(rt, Parked::new(nic.phy()), options.config.clone(), &random);
-    let resolver = Resolver::new(&stack, &random, options.names.clone());
+    let resolver = Resolver::new(&stack, &random, Config::default());
     Ok((stack, resolver, options))
 }
 

@@ -1,9 +1,8 @@
 //! Looks names up, and connects to hosts by name.
 //!
 //! `resolve=NAME`, or `resolve=NAME,TYPE` for something else than addresses, and `connect=HOST:PORT`, each as often as
-//! wanted; they are done in this order. The servers are those of `dns=ADDRESS[,ADDRESS]`, or else those that a DHCP server
-//! names; `search=DOMAIN[,DOMAIN]` completes short names. When all is done it says `SUCCESS` if all had an answer, and
-//! ends. Addresses and the network card are as in `ping`.
+//! wanted; they are done in this order. When all is done it says `SUCCESS` if all had an answer, and ends. Addresses,
+//! servers and the network card are as in `ping`.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 

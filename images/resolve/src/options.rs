@@ -4,8 +4,8 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use fata_kit::words;
-use fata_netstack::{Config, IpEndpoint, V4};
-use fata_resolve::{Kind, Name, PORT};
+use fata_netstack::{Config, V4};
+use fata_resolve::Kind;
 
 /// One thing to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,12 +21,8 @@ pub enum Wish {
 pub struct Options {
     /// Our addresses.
     pub config: Config,
-    /// Whether there was a word about IPv4.
-    pub says_v4: bool,
     /// For the network card.
     pub nic: fata_net::Options,
-    /// Whom to ask.
-    pub names: fata_resolve::Config,
     /// What to do.
     pub wishes: Vec<Wish>,
 }
@@ -36,7 +32,6 @@ impl Options {
     pub fn parse(cmdline: &str) -> Result<Self, String> {
         let mut options = Self::default();
         for (name, value) in words(cmdline) {
-            options.says_v4 |= name == "ip";
             match options.config.word(name, value) {
                 Ok(true) => continue,
                 Ok(false) => {}
@@ -64,16 +59,6 @@ impl Options {
                 let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
                 self.wishes.push(Wish::Connect(host.into(), port.parse().ok()?));
             }
-            "dns" => {
-                for server in value.split(',') {
-                    self.names.servers.push(IpEndpoint::new(server.parse().ok()?, PORT));
-                }
-            }
-            "search" => {
-                for suffix in value.split(',') {
-                    self.names.search.push(Name::parse(suffix).ok()?);
-                }
-            }
             _ => return None,
         }
         Some(())
@@ -81,7 +66,7 @@ impl Options {
 
     /// Takes what Xenstore says, if the command line did not say anything.
     pub fn xenstore(&mut self, ip: Option<&str>, gw: Option<&str>) -> Result<(), String> {
-        if self.says_v4 {
+        if self.config.says_v4 {
             return Ok(());
         }
         for (name, value) in [("ip", ip), ("gw", gw)] {
@@ -108,8 +93,8 @@ mod tests {
              connect=www:80 connect=[fd00::2]:443 gso=0",
         )
         .unwrap();
-        assert!(options.says_v4 && !options.nic.gso);
-        assert_eq!((options.names.servers.len(), options.names.search.len()), (2, 2));
+        assert!(options.config.says_v4 && !options.nic.gso);
+        assert_eq!((options.config.dns.len(), options.config.search.len()), (2, 2));
         let resolve = |name: &str, kind| Wish::Resolve(name.into(), kind);
         let expected = [
             resolve("host", None),

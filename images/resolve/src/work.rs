@@ -8,7 +8,7 @@ use core::slice;
 use core::time::Duration;
 use embedded_io_async::{Read, Write};
 use fata_kit::{Gone, Terminal};
-use fata_netstack::{IpEndpoint, Stack, tcp};
+use fata_netstack::{IpAddress, IpEndpoint, Stack, tcp};
 use fata_resolve::{Answer, Error, Kind, Resolver, Source};
 use fata_rt::Rt;
 
@@ -119,7 +119,12 @@ fn connected(
 ) -> fmt::Result {
     write!(out, "{host}: connected")?;
     if let (Some(there), Some(here)) = (there, here) {
-        write!(out, " to {there} from {here}")?;
+        for (word, end) in [("to", there), ("from", here)] {
+            match end.addr {
+                IpAddress::Ipv4(address) => write!(out, " {word} {address}:{}", end.port)?,
+                IpAddress::Ipv6(address) => write!(out, " {word} [{address}]:{}", end.port)?,
+            }
+        }
     }
     writeln!(out, ", {time}")
 }

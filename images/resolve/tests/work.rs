@@ -59,7 +59,7 @@ fn say(cmdline: &str) -> (String, Result<(), String>) {
         let options = Options::parse(cmdline).unwrap();
         let random = Random::known(1);
         let stack = Stack::start(&rt, a, options.config, &random);
-        let resolver = Resolver::new(&stack, &random, options.names);
+        let resolver = Resolver::new(&stack, &random, fata_resolve::Config::default());
         let console = Console::default();
         let mut terminal = Terminal::new(console.clone());
         let end = work(&rt, &stack, &resolver, &options.wishes, &mut terminal).await.unwrap();

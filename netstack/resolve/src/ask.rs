@@ -98,7 +98,7 @@ impl Inner {
             } else {
                 self.stack.rt().timeout(limit, self.udp(&asked, way.edns, server)).await
             };
-            let reply = match reply {
+            let mut reply = match reply {
                 Ok(Ok(reply)) => reply,
                 Ok(Err(Failure::NoSocket)) => return Err(Error::NoSocket),
                 Ok(Err(Failure::Corrupt)) => return Err(Error::Corrupt),
@@ -120,6 +120,7 @@ impl Inner {
                     return Err(Error::Timeout);
                 }
             };
+            reply.spell(&question.name);
             let message = reply.message();
             if reply.fit == Fit::OtherCase && way.mixed {
                 if !way.stream {

@@ -13,7 +13,7 @@ pub const PORT: u16 = 53;
 pub struct Config {
     /// Who is asked, in this order. If there is nobody, those that the stack knows of when there is a question.
     pub servers: Vec<IpEndpoint>,
-    /// What may be missing at the end of a name that has no dot at its end.
+    /// What may be missing at the end of a name that has no dot at its end. If there is nothing, what the stack knows.
     pub search: Vec<Name>,
     /// Names with at least so many dots are tried as they are first, others with `search` first.
     pub ndots: usize,

@@ -160,7 +160,12 @@ impl Resolver {
             };
         }
         let whole = Name::parse(name).map_err(|_| Error::BadName)?;
-        let is_whole = name.ends_with('.') || special(&whole, kind).is_some();
+        let is_known = special(&whole, kind).is_some() || self.inner.own(&whole, kind).is_some();
+        let is_whole = name.ends_with('.') || is_known;
+        if !is_whole {
+            // Who says which servers there are says what to complete names with.
+            self.inner.servers().await?;
+        }
         let mut worst = None;
         let candidates = self.inner.candidates(&whole, is_whole);
         for candidate in candidates {
@@ -274,7 +279,11 @@ impl Inner {
         if is_whole {
             return alloc::vec![name.clone()];
         }
-        let mut all: Vec<_> = self.config.search.iter().filter_map(|suffix| name.join(suffix)).collect();
+        let suffixes = match self.config.search.is_empty() {
+            true => self.stack.search().iter().filter_map(|suffix| Name::parse(suffix).ok()).collect(),
+            false => self.config.search.clone(),
+        };
+        let mut all: Vec<_> = suffixes.iter().filter_map(|suffix| name.join(suffix)).collect();
         let dots = name.labels().count().saturating_sub(1);
         let at = if dots >= self.config.ndots { 0 } else { all.len() };
         all.insert(at, name.clone());

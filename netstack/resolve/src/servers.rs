@@ -75,7 +75,5 @@ impl Server {
 }
 
 fn of_stack(stack: &Stack) -> Vec<IpEndpoint> {
-    let lease = stack.lease();
-    let dns = lease.iter().flat_map(|lease| &lease.dns);
-    dns.map(|address| IpEndpoint::new((*address).into(), PORT)).collect()
+    stack.name_servers().into_iter().map(|address| IpEndpoint::new(address, PORT)).collect()
 }

@@ -1,6 +1,7 @@
 //! One question to one server, by datagrams or by a stream.
 
 use crate::message::{Fit, HEADER, Message, Question};
+use crate::name::Name;
 use crate::resolver::Inner;
 use alloc::vec::Vec;
 use core::mem;
@@ -31,6 +32,16 @@ impl Reply {
     fn new(bytes: &[u8], id: u16, question: &Question) -> Option<Self> {
         let (fit, begin) = Message::fit(bytes, id, question);
         (fit != Fit::Not).then(|| Self { bytes: bytes.to_vec(), fit, begin })
+    }
+
+    /// Writes the name in the question as it was before its letters were mixed, since other names point to it.
+    pub(crate) fn spell(&mut self, name: &Name) {
+        let wire = name.wire();
+        if let Some(place) = self.bytes.get_mut(HEADER..HEADER + wire.len())
+            && place.eq_ignore_ascii_case(wire)
+        {
+            place.copy_from_slice(wire);
+        }
     }
 
     pub(crate) fn message(&self) -> Message<'_> {

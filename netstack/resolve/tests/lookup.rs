@@ -115,6 +115,30 @@ fn names_lead_to_names_in_one_message_or_several() {
     });
 }
 
+/// Servers have other names point to the name in the question, whose letters are mixed.
+#[test]
+fn names_are_spelled_as_they_were() {
+    run(async |rt| {
+        let world = World::new(&rt);
+        world.serve(53, |query| {
+            let mut reply = query.reply();
+            reply.bytes[7] = 2;
+            reply.bytes.extend_from_slice(b"\xc0\x0c\0\x05\0\x01\0\0\0\x3c\0\x07\x04Host\xc0\x12");
+            reply.bytes.extend_from_slice(b"\x04Host\xc0\x12\0\x01\0\x01\0\0\0\x3c\0\x04\x0a\0\0\x09");
+            vec![reply]
+        });
+        let resolver = world.usual();
+        for number in 0..20 {
+            let asked = format!("alia{}.Some-Long-Name.Example.", char::from(b'a' + number));
+            let answer = resolver.lookup(&asked, Kind::A).await.unwrap();
+            let [first, second] = answer.records() else { panic!("{answer:?}") };
+            assert_eq!(first.name.to_string(), asked);
+            assert_eq!(first.data.to_string(), "Host.Some-Long-Name.Example.");
+            assert_eq!(second.name.to_string(), "Host.Some-Long-Name.Example.");
+        }
+    });
+}
+
 #[test]
 fn what_there_is_not_is_remembered_as_the_zone_says() {
     run(async |rt| {

@@ -237,7 +237,6 @@ fn questions_wait_for_the_network() {
     });
 }
 
-/// A stack with a lease that names a server, on the other end of which a test plays the server of leases.
 #[test]
 fn the_servers_are_those_of_the_stack_unless_some_are_named() {
     run(async |rt| {
@@ -255,6 +254,29 @@ fn the_servers_are_those_of_the_stack_unless_some_are_named() {
         resolver.set_servers(&[at(SERVER, 54)]);
         let answer = resolver.lookup("a.example.", Kind::A).await.unwrap();
         assert_eq!(answer.addresses().next(), Some(address("10.0.0.8")));
+    });
+}
+
+#[test]
+fn what_the_stack_knows_is_followed() {
+    run(async |rt| {
+        let world = World::new(&rt);
+        world.serve(53, |query| if query.is("host.example") { query.a(9) } else { query.no_such_name() });
+        let resolver = world.resolver(&[], Config::default());
+        let (ours, rt2) = (world.ours.clone(), rt.clone());
+        let words = "ip=10.0.0.1/24 ip6=fd00::1/64";
+        drop(rt.spawn(async move {
+            rt2.sleep(Duration::from_secs(1)).await;
+            ours.configure(addresses(&format!("{words} dns=10.0.0.77,10.0.0.2 search=two.example,example")));
+        }));
+        // Whom to ask and what to add is not known at first.
+        let begin_ns = rt.now_ns();
+        assert!(resolver.lookup("host", Kind::A).await.is_ok());
+        assert_eq!((rt.now_ns() - begin_ns) / S, 3);
+        assert_eq!((world.questions(), resolver.remembered().0), (2, 2));
+        world.ours.configure(addresses(&format!("{words} dns=fd00::2")));
+        assert_eq!(resolver.lookup("host", Kind::A).await.err(), Some(Error::NoSuchName));
+        assert_eq!(resolver.servers(), [at("fd00::2", 53)]);
     });
 }
 
