@@ -6,6 +6,7 @@ mod comes_and_goes;
 mod echo;
 mod features;
 mod first;
+mod names;
 mod pings;
 mod streams;
 
@@ -25,6 +26,7 @@ const NET_BENCH: &str = "net-bench";
 pub(super) fn add(cases: &mut Vec<Case>) {
     pings::add(cases);
     first::add(cases);
+    names::add(cases);
     streams::add(cases);
     features::add(cases);
     comes_and_goes::add(cases);
