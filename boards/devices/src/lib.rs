@@ -17,6 +17,8 @@ use alloc::rc::Rc;
 
 #[cfg(feature = "addresses")]
 mod addresses;
+#[cfg(feature = "addresses")]
+mod network;
 mod random;
 pub mod vchan;
 
@@ -24,6 +26,8 @@ pub mod vchan;
 pub use addresses::cidata;
 #[cfg(feature = "addresses")]
 pub use addresses::{Addresses, addresses};
+#[cfg(feature = "addresses")]
+pub use network::{Network, network};
 pub use random::{entropy, random};
 
 /// How long the store may take to answer before the log says that we wait for it.

@@ -125,19 +125,13 @@ fn ask_cpu<P: Platform>(xen: &Xen<P>, entropy: &Entropy) {
 /// Takes the store's secret; without one waits for it, as long as one is wanted.
 async fn ask_store<P: Platform>(store: &Xenstore<P>, entropy: &Entropy) -> Result<(), Error> {
     store.connected().await?;
+    take_secret(store, entropy).await?;
+    if entropy.is_seeded() {
+        return Ok(());
+    }
     let mut watch = store.watch(SEED)?;
     let mut seeded = pin!(entropy.seeded());
     loop {
-        if let Some(digits) = store.try_read(SEED).await? {
-            // Before it is used: what stays there may be used again.
-            let removed = store.rm(SEED).await;
-            entropy.add_digits(Source::Xenstore, &digits);
-            if removed.is_err() {
-                fata_log::warn!("entropy: {} cannot be removed, so that it may be read again", SEED);
-            }
-            return Ok(());
-        }
-        entropy.remark(Source::Xenstore, Some("absent"));
         let mut changed = pin!(watch.changed());
         let more = poll_fn(|cx| match seeded.as_mut().poll(cx) {
             Poll::Ready(_) => Poll::Ready(None),
@@ -147,7 +141,23 @@ async fn ask_store<P: Platform>(store: &Xenstore<P>, entropy: &Entropy) -> Resul
             None => return Ok(()),
             Some(changed) => changed?,
         }
+        take_secret(store, entropy).await?;
     }
+}
+
+async fn take_secret<P: Platform>(store: &Xenstore<P>, entropy: &Entropy) -> Result<(), Error> {
+    let Some(digits) = store.try_read(SEED).await? else {
+        if !entropy.sources().iter().any(|given| given.source == Source::Xenstore) {
+            entropy.remark(Source::Xenstore, Some("absent"));
+        }
+        return Ok(());
+    };
+    // Before it is used: what stays there may be used again.
+    if let Err(error) = store.rm(SEED).await {
+        fata_log::warn!("entropy: {} stays, and may be read again: {}", SEED, error);
+    }
+    entropy.add_digits(Source::Xenstore, &digits);
+    Ok(())
 }
 
 /// Measures work until there is enough, a millisecond at a time. With noise that is soon, and without noise it fails

@@ -6,11 +6,10 @@ use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
 use embedded_io_async::{Read, Write};
+use fata_boot::info::BootInfo;
 use fata_kit::{Gone, Terminal};
-use fata_link::Parked;
-use fata_netstack::{Random, Stack};
+use fata_netstack::Stack;
 use fata_rt::Rt;
-use fata_xenstore::Xenstore;
 use xen_hyp::{Platform, Xen};
 
 /// Does as the command line says, without end.
@@ -18,10 +17,10 @@ pub async fn app<P: Platform, C: Read + Write>(
     rt: Rt,
     xen: Rc<Xen<P>>,
     console: C,
-    cmdline: &str,
+    info: &BootInfo<'_>,
 ) -> Result<(), Gone> {
     let mut terminal = Terminal::new(console);
-    let served = match begin(&rt, &xen, cmdline).await {
+    let served = match begin(&rt, &xen, info).await {
         Ok((stack, options)) => serve(&rt, &stack, options.wish).map(|totals| (stack, options, totals)),
         Err(reason) => Err(reason),
     };
@@ -50,23 +49,17 @@ pub async fn app<P: Platform, C: Read + Write>(
     }
 }
 
-async fn begin<P: Platform>(rt: &Rt, xen: &Rc<Xen<P>>, cmdline: &str) -> Result<(Stack, Options), String> {
-    let mut options = Options::parse(cmdline)?;
+async fn begin<P: Platform>(
+    rt: &Rt,
+    xen: &Rc<Xen<P>>,
+    info: &BootInfo<'_>,
+) -> Result<(Stack, Options), String> {
+    let options = Options::parse(info.cmdline)?;
     let store = match fata_devices::store(rt, xen) {
         Ok(Some(store)) => store,
         Ok(None) => return Err("this domain has no Xenstore".into()),
         Err(error) => return Err(format!("{error}")),
     };
-    let (ip, gw) = (read(&store, "data/ip").await?, read(&store, "data/gw").await?);
-    options.xenstore(ip.as_deref(), gw.as_deref())?;
-    options.config.check().map_err(|error| format!("{error}"))?;
-    let nic = fata_devices::nic(rt, xen, &store, 0, options.nic);
-    // As good as it gets without entropy.
-    let random = Random::known(rt.now_ns());
-    let stack = Stack::start(rt, Parked::new(nic.phy()), options.config.clone(), &random);
-    Ok((stack, options))
-}
-
-async fn read<P: Platform>(store: &Xenstore<P>, path: &str) -> Result<Option<String>, String> {
-    store.try_read_string(path).await.map_err(|error| format!("{path}: {error}"))
+    let network = fata_devices::network(rt, xen, &store, info, options.nic, None).await;
+    Ok((network.stack, options))
 }

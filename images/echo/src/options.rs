@@ -3,8 +3,8 @@
 use alloc::format;
 use alloc::string::String;
 use core::time::Duration;
+use fata_addresses::Topic;
 use fata_kit::words;
-use fata_netstack::{Config, V4};
 
 /// What is served, and to how many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,13 +25,9 @@ impl Default for Wish {
     }
 }
 
-/// All of it.
+/// All of it, but addresses.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Our addresses.
-    pub config: Config,
-    /// Whether there was a word about IPv4.
-    pub says_v4: bool,
     /// For the network card.
     pub nic: fata_net::Options,
     /// What is served.
@@ -43,34 +39,14 @@ impl Options {
     pub fn parse(cmdline: &str) -> Result<Self, String> {
         let mut options = Self::default();
         for (name, value) in words(cmdline) {
-            options.says_v4 |= name == "ip";
-            match options.config.word(name, value) {
-                Ok(true) => continue,
-                Ok(false) => {}
-                Err(error) => return Err(format!("{name}={value}: {error}")),
+            if name == "seed" || Topic::of(name, value).is_some() {
+                continue;
             }
             if options.wish.word(name, value).or_else(|| options.nic.word(name, value)).is_none() {
                 return Err(format!("the command line makes no sense at {name}={value}"));
             }
         }
         Ok(options)
-    }
-
-    /// Takes what Xenstore says, if the command line did not say anything.
-    pub fn xenstore(&mut self, ip: Option<&str>, gw: Option<&str>) -> Result<(), String> {
-        if self.says_v4 {
-            return Ok(());
-        }
-        for (name, value) in [("ip", ip), ("gw", gw)] {
-            let Some(value) = value else { continue };
-            if let Err(error) = self.config.word(name, value.trim_ascii()) {
-                return Err(format!("data/{name} is {value:?}: {error}"));
-            }
-        }
-        if ip.is_none() {
-            self.config.v4 = V4::Dhcp;
-        }
-        Ok(())
     }
 }
 

@@ -59,7 +59,7 @@ pub async fn app<P: Platform, C: Read + Write>(
         terminal: Terminal::new(console),
         editor: Editor::default(),
         ink: Ink(options.colours),
-        devices: Rc::new(Devices::open(&rt, &xen, &orders, machine.info.cmdline, machine.info.net)),
+        devices: Rc::new(Devices::open(&rt, &xen, &orders, machine.info)),
         orders: orders.clone(),
         rt,
         xen,

@@ -26,6 +26,7 @@ const fn plain(name: &'static str, about: &'static str, help: &'static str) -> C
 const COUNT: usize = 17
     + 2 * cfg!(feature = "files") as usize
     + 3 * cfg!(feature = "net") as usize
+    + cfg!(feature = "random") as usize
     + cfg!(feature = "vchan") as usize;
 
 /// Every command, in the order `help` lists them.
@@ -155,6 +156,17 @@ pub static COMMANDS: [Command; COUNT] = [
         about: "frames as they come and go",
         help: "Shows a line for each frame of the first network interface, until you press a\n\
                key or COUNT were shown. `cargo xtask run --pcap FILE` writes them to a file.",
+        waits: true,
+    },
+    #[cfg(feature = "random")]
+    Command {
+        name: "random",
+        arguments: "[raw]",
+        words: &["raw"],
+        about: "numbers nobody can foresee",
+        help: "random                    where entropy came from, and a number drawn from it\n\
+               random raw [COUNT]        times that the same work takes, in ticks of the\n                          \
+               counter: what jitter is made of on this machine",
         waits: true,
     },
     #[cfg(feature = "vchan")]

@@ -9,6 +9,7 @@ use crate::table::{Bytes, Table};
 use alloc::vec::Vec;
 use core::fmt::{self, Write};
 use fata_boot::info::{Conduit, Gic, IntId, Region, UartKind};
+use fata_boot::words::Shown;
 use fata_rt::Rt;
 use xen_hyp::{Platform, Xen, XenError};
 
@@ -99,7 +100,7 @@ impl<P: Platform> Report<'_, P> {
             Some(Conduit::Smc) => t.row("psci", format_args!("smc")),
             None => t.row("psci", format_args!("{ABSENT}")),
         }?;
-        t.row("command line", format_args!("{}", or(info.cmdline, ABSENT)))?;
+        t.row("command line", format_args!("{}", Shown(or(info.cmdline, ABSENT))))?;
         match info.initrd {
             Some(initrd) => regions(t, "initrd", &[initrd]),
             None => t.row("initrd", format_args!("{ABSENT}")),

@@ -107,6 +107,21 @@ fn each_command() {
 }
 
 #[test]
+fn random_numbers_are_drawn_and_secrets_kept() {
+    let cmdline = "quiet colours=off seed=0123456789abcdef0123456789abcdef";
+    let (_, seen) = run(cmdline, "random\rrandom\rrandom raw 25\rrandom what\rabout\r");
+    let drawn: Vec<_> = seen.lines().filter(|line| line.contains("drawn just now")).collect();
+    assert!(drawn.len() == 2 && drawn[0] != drawn[1], "{seen}");
+    for row in ["device tree   256 bits", "command line  128 bits", "RNDR          absent"] {
+        assert_eq!(seen.matches(row).count(), 2, "{row}: {seen}");
+    }
+    assert!(seen.contains("seed=(hidden)") && !seen.contains("0123456789abcdef"), "{seen}");
+    // The clock of the simulator stands still while work is done.
+    assert!(seen.contains(&format!("\r\n{}\r\n 0\r\n", " 0".repeat(12))), "{seen}");
+    assert!(seen.contains("random [raw]"), "{seen}");
+}
+
+#[test]
 fn about_and_tasks() {
     let (_, seen) = run("quiet colours=off", "about\r");
     assert!(seen.contains("a unikernel made with Fata") && seen.contains("What the board found"));
@@ -258,7 +273,7 @@ fn waiting_costs_nothing() {
     }
     let after = rt.stats();
     assert_eq!((after.timers, after.wakes), (0, before.wakes));
-    assert_eq!(server.served(), 7, "more is asked of Xenstore than what orders need");
+    assert_eq!(server.served(), 8, "more is asked of Xenstore than orders, and a seed");
 
     daemon.input(b"poweroff\r");
     settle();

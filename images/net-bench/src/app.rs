@@ -7,10 +7,11 @@ use alloc::string::String;
 use alloc::vec;
 use embedded_io_async::{Read, Write};
 use fata_addresses::{Origin, Source, Topic};
+use fata_boot::info::BootInfo;
+use fata_devices::Network;
 use fata_kit::{Gone, Terminal, words};
-use fata_link::Parked;
-use fata_net::Options;
-use fata_netstack::{Random, Stack, V4};
+use fata_net::{Nic, Options};
+use fata_netstack::V4;
 use fata_rt::Rt;
 use xen_hyp::{Platform, Xen};
 
@@ -19,11 +20,10 @@ pub async fn app<P: Platform, C: Read + Write>(
     rt: Rt,
     xen: Rc<Xen<P>>,
     console: C,
-    cmdline: &str,
-    chosen: &str,
+    info: &BootInfo<'_>,
 ) -> Result<(), Gone> {
     let mut terminal = Terminal::new(console);
-    match run(&rt, &xen, &mut terminal, cmdline, chosen).await? {
+    match run(&rt, &xen, &mut terminal, info).await? {
         Ok(()) => terminal.say("SUCCESS\n").await,
         Err(reason) => terminal.print(&|out| writeln!(out, "FAILURE: {reason}")).await,
     }
@@ -33,16 +33,16 @@ async fn run<P: Platform, C: Read + Write>(
     rt: &Rt,
     xen: &Rc<Xen<P>>,
     terminal: &mut Terminal<C>,
-    cmdline: &str,
-    chosen: &str,
+    info: &BootInfo<'_>,
 ) -> Result<Result<(), String>, Gone> {
     let mut options = Options::default();
     let (mut is_raw, mut room) = (false, serve::ROOM);
-    for (name, value) in words(cmdline) {
+    for (name, value) in words(info.cmdline) {
         if Topic::of(name, value).is_some() {
             continue;
         }
         let understood = match (name, value) {
+            ("seed", _) => Some(()),
             ("raw", "") => {
                 is_raw = true;
                 Some(())
@@ -63,42 +63,43 @@ async fn run<P: Platform, C: Read + Write>(
         Ok(None) => return Ok(Err("this domain has no Xenstore".into())),
         Err(error) => return Ok(Err(format!("{error}"))),
     };
-    let nic = fata_devices::nic(rt, xen, &store, 0, options);
-    let told = vec![
-        Source::words(Origin::CommandLine, words(cmdline)),
-        Source::words(Origin::DeviceTree, words(chosen)),
-    ];
-    // While the interface connects.
-    let addresses = fata_devices::addresses(&store, 0, told).await;
-    if let Err(error) = nic.ready().await {
+    if is_raw {
+        let nic = fata_devices::nic(rt, xen, &store, 0, options);
+        let told = vec![Source::words(Origin::CommandLine, words(info.cmdline))];
+        let addresses = fata_devices::addresses(&store, 0, told).await;
+        if let Some(error) = connected(rt, &nic, terminal).await? {
+            return Ok(Err(error));
+        }
+        return match addresses.config().v4 {
+            V4::Static(address) => raw::serve(rt, nic.phy(), address.address()).await,
+            _ => Ok(Err("without a stack it wants an address: ip=A.B.C.D/N".into())),
+        };
+    }
+    let Network { nic, stack, .. } = fata_devices::network(rt, xen, &store, info, options, None).await;
+    if let Some(error) = connected(rt, &nic, terminal).await? {
+        return Ok(Err(error));
+    }
+    if let Err(error) = serve::start(rt, &stack, room) {
         return Ok(Err(format!("{error}")));
+    }
+    loop {
+        let count = terminal.read().await?.len();
+        terminal.used(count);
+        let totals = nic.totals();
+        terminal.print(&|out| writeln!(out, "net totals {totals}")).await?;
+    }
+}
+
+/// Waits for the card, and says since when it is there. Gives what is wrong with it.
+async fn connected<P: Platform, C: Read + Write>(
+    rt: &Rt,
+    nic: &Nic<P>,
+    terminal: &mut Terminal<C>,
+) -> Result<Option<String>, Gone> {
+    if let Err(error) = nic.ready().await {
+        return Ok(Some(format!("{error}")));
     }
     let (mac, connected_ns) = (nic.mac(), rt.now_ns());
     terminal.print(&|out| writeln!(out, "net connected ns {connected_ns} mac {mac}")).await?;
-    match addresses.config().v4 {
-        V4::Static(address) if is_raw => raw::serve(rt, nic.phy(), address.address()).await,
-        _ if is_raw => Ok(Err("without a stack it wants an address: ip=A.B.C.D/N".into())),
-        _ => {
-            // As good as it gets without entropy.
-            let seed = mac.0.iter().fold(rt.now_ns(), |seed, byte| seed.rotate_left(8) ^ u64::from(*byte));
-            let stack = Stack::start(rt, Parked::new(nic.phy()), addresses.config(), &Random::known(seed));
-            addresses.follow(rt, &stack);
-            if options.multicast {
-                let (stack, nic) = (stack.clone(), nic.clone());
-                drop(rt.spawn(async move {
-                    let tell = |group, wanted| if wanted { nic.join(group) } else { nic.leave(group) };
-                    stack.tell_groups(tell).await;
-                }));
-            }
-            if let Err(error) = serve::start(rt, &stack, room) {
-                return Ok(Err(format!("{error}")));
-            }
-            loop {
-                let count = terminal.read().await?.len();
-                terminal.used(count);
-                let totals = nic.totals();
-                terminal.print(&|out| writeln!(out, "net totals {totals}")).await?;
-            }
-        }
-    }
+    Ok(None)
 }

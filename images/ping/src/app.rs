@@ -5,27 +5,26 @@ use crate::work::work;
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
-use alloc::vec;
 #[cfg(feature = "cidata")]
 use alloc::vec::Vec;
 use embedded_io_async::{Read, Write};
-use fata_addresses::{Origin, Source};
-use fata_kit::{Gone, Terminal, words};
-use fata_link::Parked;
-use fata_netstack::{Random, Stack};
+#[cfg(feature = "cidata")]
+use fata_addresses::Source;
+use fata_boot::info::BootInfo;
+use fata_kit::{Gone, Terminal};
+use fata_netstack::Stack;
 use fata_rt::Rt;
 use xen_hyp::{Platform, Xen};
 
-/// Does as the command line says. `chosen` are words about addresses from the device tree.
+/// Does as the command line says.
 pub async fn app<P: Platform, C: Read + Write>(
     rt: Rt,
     xen: Rc<Xen<P>>,
     console: C,
-    cmdline: &str,
-    chosen: &str,
+    info: &BootInfo<'_>,
 ) -> Result<(), Gone> {
     let mut terminal = Terminal::new(console);
-    let result = match begin(&rt, &xen, cmdline, chosen).await {
+    let result = match begin(&rt, &xen, info).await {
         Ok((stack, options)) => work(&rt, &stack, &options.wish, &mut terminal).await?,
         Err(reason) => Err(reason),
     };
@@ -38,38 +37,20 @@ pub async fn app<P: Platform, C: Read + Write>(
 async fn begin<P: Platform>(
     rt: &Rt,
     xen: &Rc<Xen<P>>,
-    cmdline: &str,
-    chosen: &str,
+    info: &BootInfo<'_>,
 ) -> Result<(Stack, Options), String> {
-    let options = Options::parse(cmdline)?;
+    let options = Options::parse(info.cmdline)?;
     let store = match fata_devices::store(rt, xen) {
         Ok(Some(store)) => store,
         Ok(None) => return Err("this domain has no Xenstore".into()),
         Err(error) => return Err(format!("{error}")),
     };
-    let nic = fata_devices::nic(rt, xen, &store, 0, options.nic);
-    #[cfg_attr(not(feature = "cidata"), allow(unused_mut, reason = "a disk may say more"))]
-    let mut told = vec![
-        Source::words(Origin::CommandLine, words(cmdline)),
-        Source::words(Origin::DeviceTree, words(chosen)),
-    ];
     #[cfg(feature = "cidata")]
-    if options.cidata {
-        told.extend(disk(rt, xen, &store).await);
-    }
-    // While the interface connects.
-    let addresses = fata_devices::addresses(&store, 0, told).await;
-    // As good as it gets without entropy.
-    let random = Random::known(rt.now_ns());
-    let stack = Stack::start(rt, Parked::new(nic.phy()), addresses.config(), &random);
-    addresses.follow(rt, &stack);
-    if options.nic.multicast {
-        let stack = stack.clone();
-        drop(rt.spawn(async move {
-            stack.tell_groups(|group, wanted| if wanted { nic.join(group) } else { nic.leave(group) }).await;
-        }));
-    }
-    Ok((stack, options))
+    let more = if options.cidata { disk(rt, xen, &store).await } else { None };
+    #[cfg(not(feature = "cidata"))]
+    let more = None;
+    let network = fata_devices::network(rt, xen, &store, info, options.nic, more).await;
+    Ok((network.stack, options))
 }
 
 /// What a disk labelled `cidata` says. All disks are looked at, since nobody else uses them here.

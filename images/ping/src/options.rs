@@ -74,6 +74,8 @@ impl Wish {
             "count" => self.count = Some(value.parse().ok()?),
             "interval" => self.interval = ms()?,
             "wait" => self.wait = ms()?,
+            // For random numbers, which see to it themselves.
+            "seed" => {}
             _ => return None,
         }
         Some(())

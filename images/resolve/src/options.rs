@@ -3,8 +3,8 @@
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use fata_addresses::Topic;
 use fata_kit::words;
-use fata_netstack::{Config, V4};
 use fata_resolve::Kind;
 
 /// One thing to do.
@@ -16,11 +16,9 @@ pub enum Wish {
     Connect(String, u16),
 }
 
-/// All of it.
+/// All of it, but addresses.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Our addresses.
-    pub config: Config,
     /// For the network card.
     pub nic: fata_net::Options,
     /// What to do.
@@ -32,10 +30,8 @@ impl Options {
     pub fn parse(cmdline: &str) -> Result<Self, String> {
         let mut options = Self::default();
         for (name, value) in words(cmdline) {
-            match options.config.word(name, value) {
-                Ok(true) => continue,
-                Ok(false) => {}
-                Err(error) => return Err(format!("{name}={value}: {error}")),
+            if name == "seed" || Topic::of(name, value).is_some() {
+                continue;
             }
             if options.word(name, value).or_else(|| options.nic.word(name, value)).is_none() {
                 return Err(format!("the command line makes no sense at {name}={value}"));
@@ -63,23 +59,6 @@ impl Options {
         }
         Some(())
     }
-
-    /// Takes what Xenstore says, if the command line did not say anything.
-    pub fn xenstore(&mut self, ip: Option<&str>, gw: Option<&str>) -> Result<(), String> {
-        if self.config.says_v4 {
-            return Ok(());
-        }
-        for (name, value) in [("ip", ip), ("gw", gw)] {
-            let Some(value) = value else { continue };
-            if let Err(error) = self.config.word(name, value.trim_ascii()) {
-                return Err(format!("data/{name} is {value:?}: {error}"));
-            }
-        }
-        if ip.is_none() {
-            self.config.v4 = V4::Dhcp;
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]
@@ -93,8 +72,7 @@ mod tests {
              connect=www:80 connect=[fd00::2]:443 gso=0",
         )
         .unwrap();
-        assert!(options.config.says_v4 && !options.nic.gso);
-        assert_eq!((options.config.dns.len(), options.config.search.len()), (2, 2));
+        assert!(!options.nic.gso);
         let resolve = |name: &str, kind| Wish::Resolve(name.into(), kind);
         let expected = [
             resolve("host", None),
@@ -103,9 +81,7 @@ mod tests {
             Wish::Connect("fd00::2".into(), 443),
         ];
         assert_eq!(options.wishes, expected);
-        for words in
-            ["resolve=a,what", "connect=host", "connect=host:99999", "dns=here", "search=a..b", "what"]
-        {
+        for words in ["resolve=a,what", "connect=host", "connect=host:99999", "what"] {
             assert!(Options::parse(words).unwrap_err().contains(words.split('=').next().unwrap()), "{words}");
         }
         assert!(Options::parse("ip=10.0.0.2/24").unwrap_err().contains("nothing to do"));

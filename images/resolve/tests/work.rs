@@ -3,8 +3,7 @@
 use embedded_io_async::{ErrorType, Read, Write};
 use fata_kit::Terminal;
 use fata_link::wire;
-use fata_netstack::{Config, Stack, tcp, udp};
-use fata_random::Random;
+use fata_netstack::{Config, Random, Stack, tcp, udp};
 use fata_resolve::Resolver;
 use fata_rt::{Machine, Rt};
 use resolve::{Options, work};
@@ -58,7 +57,11 @@ fn say(cmdline: &str) -> (String, Result<(), String>) {
         serve(&rt, &Stack::start(&rt, b, there, &Random::known(2)));
         let options = Options::parse(cmdline).unwrap();
         let random = Random::known(1);
-        let stack = Stack::start(&rt, a, options.config, &random);
+        let mut config = Config::default();
+        for (name, value) in fata_kit::words(cmdline) {
+            config.word(name, value).unwrap();
+        }
+        let stack = Stack::start(&rt, a, config, &random);
         let resolver = Resolver::new(&stack, &random, fata_resolve::Config::default());
         let console = Console::default();
         let mut terminal = Terminal::new(console.clone());

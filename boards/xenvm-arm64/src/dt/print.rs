@@ -2,6 +2,7 @@
 
 use super::blob::{Token, Tree};
 use core::fmt::{self, Write};
+use fata_boot::words::Shown;
 
 /// Longest value shown whole; the rest is counted.
 const MOST: usize = 256;
@@ -25,7 +26,12 @@ pub fn print(blob: &[u8], path: &str, out: &mut dyn Write) -> fmt::Result {
             Token::Prop(property) => {
                 indent(depth, out)?;
                 write!(out, "{}", property.name().escape_ascii())?;
-                value(property.value, out)?;
+                // What random numbers come from is shown to nobody.
+                match property.name() {
+                    b"rng-seed" | b"kaslr-seed" => hidden(property.value, out)?,
+                    b"bootargs" if has_secret(property.value) => hidden(property.value, out)?,
+                    _ => value(property.value, out)?,
+                }
             }
             Token::EndNode => {
                 depth -= 1;
@@ -56,7 +62,7 @@ fn value(value: &[u8], out: &mut dyn Write) -> fmt::Result {
     if let Some(strings) = strings(value) {
         let mut before = " = ";
         for string in strings {
-            write!(out, "{before}\"{string}\"")?;
+            write!(out, "{before}\"{}\"", Shown(string))?;
             before = ", ";
         }
     } else if !value.is_empty() && value.len().is_multiple_of(4) {
@@ -77,6 +83,15 @@ fn value(value: &[u8], out: &mut dyn Write) -> fmt::Result {
     }
 }
 
+fn hidden(value: &[u8], out: &mut dyn Write) -> fmt::Result {
+    writeln!(out, "; // hidden, {} bytes", value.len())
+}
+
+/// Whether there may be a secret in what cannot be shown without it.
+fn has_secret(value: &[u8]) -> bool {
+    strings(value).is_none() && value.windows(5).any(|bytes| bytes == b"seed=")
+}
+
 /// The strings in `value`, if it is nothing but printable strings, each with its NUL.
 fn strings(value: &[u8]) -> Option<impl Iterator<Item = &str>> {
     let body = value.strip_suffix(&[0]).filter(|body| body.len() < MOST)?;
@@ -87,7 +102,20 @@ fn strings(value: &[u8]) -> Option<impl Iterator<Item = &str>> {
 
 #[cfg(test)]
 mod tests {
-    use super::value;
+    use super::{has_secret, value};
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let shown = |bytes: &[u8]| {
+            let mut out = String::new();
+            value(bytes, &mut out).unwrap();
+            out
+        };
+        assert_eq!(shown(b"quiet seed=12ff ip=dhcp\0"), " = \"quiet seed=(hidden) ip=dhcp\";\n");
+        let mut long = b"seed=12ff ".repeat(30);
+        long.push(0);
+        assert!(has_secret(&long) && !has_secret(b"seed=12ff\0") && !has_secret(&[b'x'; 300]));
+    }
 
     #[test]
     fn values_look_like_what_they_are() {

@@ -9,6 +9,8 @@ mod list;
 #[cfg(feature = "net")]
 mod net;
 mod out;
+#[cfg(feature = "random")]
+mod random;
 mod store;
 mod trouble;
 
@@ -25,6 +27,7 @@ use core::cell::RefCell;
 use core::fmt;
 use core::time::Duration;
 use fata_block::{Disk, Link, Name};
+use fata_boot::info::BootInfo;
 use fata_rt::Rt;
 use fata_xenbus::Bus;
 use fata_xenstore::{Error, State, Xenstore};
@@ -48,17 +51,27 @@ pub struct Devices<P: Platform> {
     cmdline: Rc<str>,
     #[cfg(feature = "net")]
     chosen: Rc<str>,
+    #[cfg(feature = "random")]
+    entropy: fata_random::Entropy,
 }
 
 impl<P: Platform> Devices<P> {
     /// Connects to the store, if there is one, and takes the toolstack's orders from then on.
-    #[cfg_attr(not(feature = "net"), allow(unused_variables, reason = "addresses are there for the network"))]
-    pub fn open(rt: &Rt, xen: &Rc<Xen<P>>, orders: &Rc<Orders>, cmdline: &str, chosen: &str) -> Self {
+    #[cfg_attr(
+        not(feature = "random"),
+        allow(unused_variables, reason = "what the board found is for others")
+    )]
+    pub fn open(rt: &Rt, xen: &Rc<Xen<P>>, orders: &Rc<Orders>, info: &BootInfo<'_>) -> Self {
         let store = fata_devices::store(rt, xen);
         if let Ok(Some(store)) = &store {
             let (store, orders) = (store.clone(), orders.clone());
             drop(rt.spawn(async move { orders.hear(&store).await }));
         }
+        #[cfg(feature = "random")]
+        let entropy = {
+            let store = store.as_ref().ok().and_then(Option::as_ref);
+            fata_devices::entropy(rt, xen, store, info.rng_seed, info.cmdline)
+        };
         Self {
             rt: rt.clone(),
             xen: xen.clone(),
@@ -67,9 +80,11 @@ impl<P: Platform> Devices<P> {
             #[cfg(feature = "net")]
             nets: RefCell::default(),
             #[cfg(feature = "net")]
-            cmdline: cmdline.into(),
+            cmdline: info.cmdline.into(),
             #[cfg(feature = "net")]
-            chosen: chosen.into(),
+            chosen: info.net.into(),
+            #[cfg(feature = "random")]
+            entropy,
         }
     }
 
@@ -85,6 +100,8 @@ impl<P: Platform> Devices<P> {
             "ping" => self.ping(argument, out).await,
             #[cfg(feature = "net")]
             "pcap" => self.pcap(argument, out).await,
+            #[cfg(feature = "random")]
+            "random" => self.random(argument, out).await,
             #[cfg(feature = "files")]
             "ls" => self.ls(argument, out).await,
             #[cfg(feature = "files")]

@@ -48,14 +48,14 @@ impl<P: Platform> Devices<P> {
             let config = config(argument).map_err(Trouble::Words)?;
             match self.in_use(id) {
                 Some(net) => net.stack.configure(config),
-                None => drop(self.use_net(store, id, config, None)),
+                None => drop(self.use_net(store, id, config, None, &self.seeded(out).await)),
             }
         }
         if ids.is_empty() {
             out.say(&|w| w.write_str("There are no network interfaces.\n"));
         }
         for id in ids {
-            let net = self.known_net(store, id).await;
+            let net = self.known_net(store, id, out).await;
             // If it is dead, its rows say so; and a server of addresses gets a moment.
             if self.net_ready(&net, out).await.is_ok() {
                 let _ = self.rt.timeout(PATIENCE, net.stack.up()).await;
@@ -125,13 +125,14 @@ impl<P: Platform> Devices<P> {
     async fn first_net(&self, out: &Out) -> Result<Rc<Net<P>>, Trouble> {
         let store = self.connected(out).await?;
         let id = Bus::new(store).ids("vif").await?.into_iter().min().ok_or(Trouble::NoNet)?;
-        let net = self.known_net(store, id).await;
+        let net = self.known_net(store, id, out).await;
         self.net_ready(&net, out).await?;
         Ok(net)
     }
 
     /// This interface, with the addresses that somebody says it has unless it is in use already.
-    async fn known_net(&self, store: &Xenstore<P>, id: u32) -> Rc<Net<P>> {
+    async fn known_net(&self, store: &Xenstore<P>, id: u32, out: &Out) -> Rc<Net<P>> {
+        let random = self.seeded(out).await;
         if let Some(known) = self.in_use(id) {
             return known;
         }
@@ -142,7 +143,8 @@ impl<P: Platform> Devices<P> {
             told.push(Source::words(Origin::DeviceTree, words(&self.chosen)));
         }
         let addresses = fata_devices::addresses(store, id, told).await;
-        self.in_use(id).unwrap_or_else(|| self.use_net(store, id, addresses.config(), Some(addresses)))
+        self.in_use(id)
+            .unwrap_or_else(|| self.use_net(store, id, addresses.config(), Some(addresses), &random))
     }
 
     fn in_use(&self, id: u32) -> Option<Rc<Net<P>>> {
@@ -155,12 +157,12 @@ impl<P: Platform> Devices<P> {
         id: u32,
         config: Config,
         addresses: Option<Addresses<P>>,
+        random: &Random,
     ) -> Rc<Net<P>> {
         let nic = fata_devices::nic(&self.rt, &self.xen, store, id, fata_net::Options::default());
         let capture = Rc::new(RefCell::new(Capture::default()));
         let link = Pcap::new(Parked::new(nic.phy()), capture.clone(), PcapOptions::default());
-        // As good as it gets without entropy.
-        let stack = Stack::start(&self.rt, link, config, &Random::known(self.rt.now_ns()));
+        let stack = Stack::start(&self.rt, link, config, random);
         if let Some(addresses) = addresses {
             addresses.follow(&self.rt, &stack);
         }
