@@ -132,7 +132,6 @@ impl<P: Platform> Devices<P> {
 
     /// This interface, with the addresses that somebody says it has unless it is in use already.
     async fn known_net(&self, store: &Xenstore<P>, id: u32, out: &Out) -> Rc<Net<P>> {
-        let random = self.seeded(out).await;
         if let Some(known) = self.in_use(id) {
             return known;
         }
@@ -142,6 +141,7 @@ impl<P: Platform> Devices<P> {
             told.push(Source::words(Origin::CommandLine, words(&self.cmdline)));
             told.push(Source::words(Origin::DeviceTree, words(&self.chosen)));
         }
+        let random = self.seeded(out).await;
         let addresses = fata_devices::addresses(store, id, told).await;
         self.in_use(id)
             .unwrap_or_else(|| self.use_net(store, id, addresses.config(), Some(addresses), &random))
