@@ -72,6 +72,8 @@ fn policy(address: IpAddress, from: &[IpCidr]) -> (u8, u8) {
             };
             (if from.iter().any(near) { 45 } else { 3 }, 13)
         }
+        // Of sites, which there are no more; QEMU gives them.
+        0xfec0..=0xfeff => (1, 11),
         _ => (40, 1),
     }
 }
@@ -117,6 +119,7 @@ mod tests {
             // 6to4 after what is native, Teredo last.
             ("2001:db8::1/64 10.0.0.1/24", "2001:db8:5::9 10.0.0.9 2002:a00:1::9 2001:0:1::9"),
             ("2001:db8::1/64 10.0.0.1/24", "2001:db8::9 10.0.0.9 169.254.0.9"),
+            ("fec0::1/64 10.0.0.1/24", "10.0.0.9 fec0::9 2001:db8::9"),
         ] {
             let from: Vec<IpCidr> = from.split_whitespace().map(|word| word.parse().unwrap()).collect();
             let expected = addresses(expected);
