@@ -7,6 +7,7 @@ use core::num::NonZeroUsize;
 use core::task::Waker;
 use smoltcp::phy::{self, Device, DeviceCapabilities, PacketMeta};
 use smoltcp::time::Instant;
+use smoltcp::wire::EthernetAddress;
 
 /// Frames that went one way. A frame counts once as [`arp`](Self::arp), IPv4, IPv6 or other, and if IP, once by its
 /// protocol.
@@ -153,6 +154,9 @@ impl<L: Link> Link for Counter<L> {
     }
     fn flush(&mut self) {
         self.link.flush();
+    }
+    fn listen(&mut self, group: EthernetAddress, wanted: bool) {
+        self.link.listen(group, wanted);
     }
     fn register(&mut self, waker: &Waker) {
         self.link.register(waker);

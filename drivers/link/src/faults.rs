@@ -7,6 +7,7 @@ use core::num::NonZeroUsize;
 use core::task::Waker;
 use smoltcp::phy::{self, Device, DeviceCapabilities, PacketMeta};
 use smoltcp::time::{Duration, Instant};
+use smoltcp::wire::EthernetAddress;
 
 /// What happens to frames in one direction. Chances are in thousandths.
 #[derive(Clone, Copy, Debug, Default)]
@@ -188,6 +189,10 @@ impl<L: Link> Link for Faults<L> {
     fn flush(&mut self) {
         self.send_due();
         self.link.flush();
+    }
+
+    fn listen(&mut self, group: EthernetAddress, wanted: bool) {
+        self.link.listen(group, wanted);
     }
 
     fn register(&mut self, waker: &Waker) {

@@ -65,6 +65,12 @@ pub trait Link: phy::Device {
         self.capabilities().segmentation.tcpv6
     }
 
+    /// Frames to this group are wanted from now on, or not any more. A device that gives all of them to us has nothing to
+    /// do.
+    fn listen(&mut self, group: EthernetAddress, wanted: bool) {
+        let _ = (group, wanted);
+    }
+
     /// When to look again although nobody wakes: the link holds something back until then. Hardware does not.
     fn due(&self) -> Option<Instant> {
         None

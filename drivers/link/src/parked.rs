@@ -383,6 +383,9 @@ impl<L: Link> Link for Parked<L> {
     fn flush(&mut self) {
         self.link.flush();
     }
+    fn listen(&mut self, group: EthernetAddress, wanted: bool) {
+        self.link.listen(group, wanted);
+    }
     /// The waker has told of another status, or may have.
     fn register(&mut self, waker: &Waker) {
         self.link.register(waker);

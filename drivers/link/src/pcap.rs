@@ -8,6 +8,7 @@ use core::num::NonZeroUsize;
 use core::task::Waker;
 use smoltcp::phy::{self, Device, DeviceCapabilities, PacketMeta};
 use smoltcp::time::Instant;
+use smoltcp::wire::EthernetAddress;
 
 /// Where the file goes. It gets the bytes in order, in pieces of any size, and what it cannot take is its own loss.
 pub trait Sink {
@@ -129,6 +130,9 @@ impl<L: Link, S: Sink> Link for Pcap<L, S> {
     }
     fn flush(&mut self) {
         self.link.flush();
+    }
+    fn listen(&mut self, group: EthernetAddress, wanted: bool) {
+        self.link.listen(group, wanted);
     }
     fn register(&mut self, waker: &Waker) {
         self.link.register(waker);

@@ -231,26 +231,34 @@ impl<P: Platform> Nic<P> {
     /// Asks for frames to a multicast address. Without [`Options::multicast`], or where the backend does not filter,
     /// all come.
     pub fn join(&self, group: EthernetAddress) {
-        let mut groups = self.0.groups.borrow_mut();
-        if group.is_multicast() && !groups.contains(&group) {
-            groups.push(group);
-            drop(groups);
-            self.0.tell(group, true);
-        }
+        self.0.join(group);
     }
 
     /// Frames to a multicast address are not wanted any more.
     pub fn leave(&self, group: EthernetAddress) {
-        let mut groups = self.0.groups.borrow_mut();
-        if let Some(at) = groups.iter().position(|known| *known == group) {
-            groups.swap_remove(at);
-            drop(groups);
-            self.0.tell(group, false);
-        }
+        self.0.leave(group);
     }
 }
 
 impl<P: Platform> Inner<P> {
+    pub(crate) fn join(&self, group: EthernetAddress) {
+        let mut groups = self.groups.borrow_mut();
+        if group.is_multicast() && !groups.contains(&group) {
+            groups.push(group);
+            drop(groups);
+            self.tell(group, true);
+        }
+    }
+
+    pub(crate) fn leave(&self, group: EthernetAddress) {
+        let mut groups = self.groups.borrow_mut();
+        if let Some(at) = groups.iter().position(|known| *known == group) {
+            groups.swap_remove(at);
+            drop(groups);
+            self.tell(group, false);
+        }
+    }
+
     /// Does something with the connection, if there is one that works. A backend that breaks the protocol meanwhile is
     /// not heard any more.
     pub(crate) fn with<T>(

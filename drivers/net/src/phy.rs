@@ -13,6 +13,7 @@ use core::task::Waker;
 use fata_link::{Link, Status};
 use smoltcp::phy::{self, Checksum, Device, DeviceCapabilities, Medium, PacketMeta};
 use smoltcp::time::Instant;
+use smoltcp::wire::EthernetAddress;
 use xen_hyp::Platform;
 
 /// Bytes that the headers of a frame take at most: of Ethernet, IPv6 and TCP with all its options 114.
@@ -33,6 +34,14 @@ impl<P: Platform> Link for Phy<P> {
 
     fn register(&mut self, waker: &Waker) {
         self.0.register(waker);
+    }
+
+    fn listen(&mut self, group: EthernetAddress, wanted: bool) {
+        if wanted {
+            self.0.join(group);
+        } else {
+            self.0.leave(group);
+        }
     }
 
     fn cuts_v6(&self) -> Option<NonZeroUsize> {

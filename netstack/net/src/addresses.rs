@@ -173,6 +173,17 @@ impl Addresses {
         old.iter().map(|own| own.cidr.address()).collect()
     }
 
+    /// The groups in which neighbours ask for our IPv6 addresses, those among them that are not used yet.
+    pub(crate) fn solicited(&self) -> impl Iterator<Item = EthernetAddress> + '_ {
+        self.own.iter().filter_map(|own| match own.cidr.address() {
+            IpAddress::Ipv6(address) => {
+                let [.., a, b, c] = address.octets();
+                Some(EthernetAddress([0x33, 0x33, 0xff, a, b, c]))
+            }
+            IpAddress::Ipv4(_) => None,
+        })
+    }
+
     /// Those that are in use.
     fn used(&self) -> impl Iterator<Item = IpCidr> + '_ {
         let mode = self.config.duplicates;
@@ -258,6 +269,7 @@ impl Engine {
         if addresses.config.slaac {
             addresses.slaac.begin(now);
         }
+        self.groups.forget();
         self.refresh();
     }
 
@@ -310,6 +322,7 @@ impl Engine {
         }
         if differs {
             self.bereave(&gone);
+            self.groups.changed = true;
             // Who waits for an address may have it now.
             self.queue_all();
         }

@@ -8,6 +8,7 @@ use crate::deadlines::Deadlines;
 use crate::ended::Ended;
 use crate::fragments::{Joined, Joiner};
 use crate::gate::{Gate, Once, Out, Stream};
+use crate::groups::Groups;
 use crate::headers::{ACK, FIN, Flow, RST, SYN, Seen, look, lower_max_segment, max_segment};
 use crate::listen::Listener;
 use crate::opening::Key;
@@ -98,7 +99,8 @@ pub(crate) struct Engine {
     pub(crate) waker: Option<Waker>,
     pub(crate) out: Out,
     /// For what no socket wants.
-    nobody: SocketSet<'static>,
+    pub(crate) nobody: SocketSet<'static>,
+    pub(crate) groups: Groups,
     pub(crate) ready: VecDeque<u32>,
     pub(crate) stalled: Vec<u32>,
     pub(crate) deadlines: Deadlines,
@@ -129,6 +131,7 @@ impl Engine {
             waker: None,
             out: Out::new(random.number() as u32),
             nobody: SocketSet::new(Vec::new()),
+            groups: Groups::default(),
             ready: VecDeque::new(),
             stalled: Vec::new(),
             deadlines: Deadlines::default(),
@@ -190,13 +193,15 @@ impl Engine {
         self.announce(link);
         let more = look && self.take_in(link);
         self.announce(link);
+        self.tend_groups(link);
         while let Some(id) = self.deadlines.expired(now) {
             self.queue(id);
         }
         let again = self.send(link);
         link.flush();
         self.counts.answers_dropped = self.out.dropped;
-        let due = [self.deadlines.first(), self.addresses.due()].into_iter().flatten().min();
+        let due =
+            [self.deadlines.first(), self.addresses.due(), self.groups.due()].into_iter().flatten().min();
         Next { more, again, due, link_due: link.due() }
     }
 
@@ -268,6 +273,10 @@ impl Engine {
             },
             Seen::Router => {
                 self.hear_router(frame);
+                self.feed(None, frame, meta, token);
+            }
+            Seen::Query => {
+                self.hear_query();
                 self.feed(None, frame, meta, token);
             }
             Seen::Other => self.feed(None, frame, meta, token),

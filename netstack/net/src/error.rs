@@ -16,6 +16,8 @@ pub enum Error {
     AddressGone,
     /// Nothing can be sent there: it is no address, or no port.
     Unaddressable,
+    /// More groups are listened to than there is room for.
+    TooManyGroups,
     /// There is not enough memory for the buffers.
     NoMemory,
     /// The peer does not want the connection, or did not answer in time.
@@ -35,6 +37,7 @@ impl fmt::Display for Error {
             Self::NoAddress => "the interface has no address for this",
             Self::AddressGone => "the address that it was sent from is gone",
             Self::Unaddressable => "nothing can be sent there",
+            Self::TooManyGroups => "there is no room for another group",
             Self::NoMemory => "there is not enough memory for the socket",
             Self::Refused => "the connection was refused",
             Self::Reset => "the connection was reset",
@@ -50,7 +53,7 @@ impl embedded_io_async::Error for Error {
         match self {
             Self::PortTaken | Self::NoPort => ErrorKind::AddrInUse,
             Self::NoAddress | Self::AddressGone | Self::Unaddressable => ErrorKind::AddrNotAvailable,
-            Self::NoMemory => ErrorKind::OutOfMemory,
+            Self::NoMemory | Self::TooManyGroups => ErrorKind::OutOfMemory,
             Self::Refused => ErrorKind::ConnectionRefused,
             Self::Reset => ErrorKind::ConnectionReset,
             Self::TooLarge => ErrorKind::InvalidInput,

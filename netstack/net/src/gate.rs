@@ -1,6 +1,7 @@
 //! What smoltcp sees of a link: one received frame, or room to send. Everything that it sends comes through here.
 
 use crate::fragments;
+use crate::groups::is_report;
 use crate::headers;
 use crate::numbers::Numbers;
 use crate::segments::Segmented;
@@ -108,6 +109,10 @@ impl Out {
 
     #[inline]
     fn written(&mut self, frame: &mut [u8]) {
+        // Who sends it is the interface, whichever socket has its turn.
+        if frame.first().is_some_and(|byte| byte & 1 != 0) && is_report(frame) {
+            return;
+        }
         if self.shakes_hands
             && let headers::Seen::Tcp { flags, at, .. } = headers::look(frame)
             && flags & headers::SYN != 0

@@ -36,6 +36,8 @@ pub(crate) enum Seen {
     Neighbor,
     /// What a router advertises.
     Router,
+    /// Somebody asks for groups.
+    Query,
     /// Anything else, and what is too short to be what it says.
     Other,
 }
@@ -97,6 +99,8 @@ fn transport(frame: &[u8], protocol: u8, at: usize, remote: Address, local: Addr
         17 => Some(Seen::Udp(flow)),
         1 if header[0] == 0 => Some(Seen::Echo(word(4))),
         58 if header[0] == 129 => Some(Seen::Echo(word(4))),
+        2 if header[0] == 17 => Some(Seen::Query),
+        58 if header[0] == 130 => Some(Seen::Query),
         _ => None,
     }
 }
