@@ -25,7 +25,7 @@ const fn plain(name: &'static str, about: &'static str, help: &'static str) -> C
 
 const COUNT: usize = 17
     + 2 * cfg!(feature = "files") as usize
-    + 3 * cfg!(feature = "net") as usize
+    + 4 * cfg!(feature = "net") as usize
     + cfg!(feature = "random") as usize
     + cfg!(feature = "vchan") as usize;
 
@@ -139,13 +139,26 @@ pub static COMMANDS: [Command; COUNT] = [
     },
     #[cfg(feature = "net")]
     Command {
+        name: "host",
+        arguments: "NAME",
+        words: &[],
+        about: "what a name has",
+        help: "host NAME [TYPE]\n\
+               Asks for the addresses of a name, or for what it has of TYPE: A, AAAA, CNAME,\n\
+               HTTPS, MX, NS, PTR, SOA, SRV, SVCB, TXT, or TYPE and a number. The servers are\n\
+               those of dns=, or of whoever gave us our address. The numbers are seconds for\n\
+               which it may be kept.",
+        waits: true,
+    },
+    #[cfg(feature = "net")]
+    Command {
         name: "ping",
-        arguments: "ADDRESS",
+        arguments: "HOST",
         words: &[],
         about: "whether somebody answers",
-        help: "ping ADDRESS [COUNT [BYTES]]\n\
-               Pings an IPv4 or IPv6 address, four times with 56 bytes each unless told\n\
-               otherwise, and says how long the answers took.",
+        help: "ping HOST [COUNT [BYTES]]\n\
+               Pings an IPv4 or IPv6 address, or that of a name, four times with 56 bytes\n\
+               each unless told otherwise, and says how long the answers took.",
         waits: true,
     },
     #[cfg(feature = "net")]

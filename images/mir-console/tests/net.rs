@@ -44,6 +44,8 @@ fn answer(back: &Netback) -> usize {
             bytes[34] = 0;
             let sum = u32::from(u16::from_be_bytes([bytes[36], bytes[37]])) + 0x0800;
             bytes[36..38].copy_from_slice(&((sum + (sum >> 16)) as u16).to_be_bytes());
+        } else if bytes[12..14] == [8, 0] && bytes[23] == 17 && bytes[36..38] == [0, 53] {
+            resolve(&mut bytes);
         } else {
             continue;
         }
@@ -52,6 +54,60 @@ fn answer(back: &Netback) -> usize {
         back.inject(&Frame::new(bytes));
     }
     pings
+}
+
+/// Makes an answer of a question: 10.0.0.1, whatever the name.
+fn resolve(bytes: &mut Vec<u8>) {
+    // Without the options of RFC 6891.
+    bytes.truncate(bytes.len() - 11);
+    bytes[53] = 0;
+    bytes[44..46].copy_from_slice(&[0x81, 0x80]);
+    bytes[49] = 1;
+    bytes.extend_from_slice(b"\xc0\x0c\0\x01\0\x01\0\0\0\x3c\0\x04\x0a\0\0\x01");
+    let (source, port) = (bytes[26..30].to_vec(), bytes[34..36].to_vec());
+    bytes[26..30].copy_from_slice(&[10, 0, 0, 1]);
+    bytes[30..34].copy_from_slice(&source);
+    bytes[34..36].copy_from_slice(&[0, 53]);
+    bytes[36..38].copy_from_slice(&port);
+    let len = bytes.len() as u16;
+    bytes[16..18].copy_from_slice(&(len - 14).to_be_bytes());
+    bytes[38..40].copy_from_slice(&(len - 34).to_be_bytes());
+    // UDP may be without a sum over IPv4, and IP is not.
+    bytes[40..42].fill(0);
+    bytes[24..26].fill(0);
+    let words = bytes[14..34].chunks(2).map(|word| u32::from(u16::from_be_bytes([word[0], word[1]])));
+    let sum: u32 = words.sum();
+    bytes[24..26].copy_from_slice(&(!((sum + (sum >> 16)) as u16)).to_be_bytes());
+}
+
+#[test]
+fn names_are_looked_up_and_pinged() {
+    let (session, back) = session("quiet colours=off ip=10.0.0.2/24 ip6=off dns=10.0.0.1");
+    let wait = |line: &str| {
+        session.daemon.input(format!("{line}\r").as_bytes());
+        let mut seen = String::new();
+        for _ in 0..8 {
+            session.rest();
+            answer(&back);
+            seen += &session.seen();
+            session.pass(S / 4);
+        }
+        seen
+    };
+    let seen = wait("host www.example a");
+    assert!(seen.contains("by 10.0.0.1\n      60 A      10.0.0.1\n"), "{seen}");
+    let seen = wait("host www.example A");
+    assert!(seen.contains("by 10.0.0.1, remembered\n"), "{seen}");
+    let seen = wait("ping www.example 1");
+    assert!(
+        seen.contains("56 bytes from 10.0.0.1: number 1, ") && seen.contains("1 of 1 answered\n"),
+        "{seen}"
+    );
+    let seen = session.ask("host localhost");
+    assert!(seen.starts_with("known without asking\n       0 AAAA   ::1\n"), "{seen}");
+    assert_eq!(session.ask("host x.invalid"), "x.invalid: there is no such name\n");
+    assert_eq!(session.ask("ping a..b"), "a..b: this is no name\n");
+    finish(session, &back);
 }
 
 #[test]
@@ -105,13 +161,17 @@ fn what_makes_no_sense_is_named() {
         ("net", "There are no network interfaces.\n"),
         ("net ip=10.0.0.2/24", "there is no network interface\n"),
         ("ping 10.0.0.1", "there is no network interface\n"),
-        ("ping example.org", "example.org is no address; names are not looked up yet\n"),
+        ("host example.org", "there is no network interface\n"),
     ] {
         assert_eq!(alone.ask(line), answer, "{line}");
     }
-    for (line, name) in
-        [("ping", "ping ADDRESS\n"), ("ping 10.0.0.1 x", "ping ADDRESS\n"), ("pcap x", "pcap [COUNT]\n")]
-    {
+    for (line, name) in [
+        ("ping", "ping HOST\n"),
+        ("ping 10.0.0.1 x", "ping HOST\n"),
+        ("host", "host NAME\n"),
+        ("host a x", "host NAME\n"),
+        ("pcap x", "pcap [COUNT]\n"),
+    ] {
         assert!(alone.ask(line).starts_with(name), "{line}");
     }
     alone.key("poweroff\r");

@@ -97,6 +97,8 @@ impl<P: Platform> Devices<P> {
             #[cfg(feature = "net")]
             "net" => self.net(argument, out).await,
             #[cfg(feature = "net")]
+            "host" => self.host(argument, out).await,
+            #[cfg(feature = "net")]
             "ping" => self.ping(argument, out).await,
             #[cfg(feature = "net")]
             "pcap" => self.pcap(argument, out).await,

@@ -1,6 +1,7 @@
-//! `net`, `ping` and `pcap`: the network, its addresses, and what goes over it.
+//! `net`, `host`, `ping` and `pcap`: the network, its addresses, and what goes over it.
 
 mod capture;
+mod names;
 
 use super::{Devices, Out, Trouble};
 use crate::table::{Bytes, Table};
@@ -18,6 +19,7 @@ use fata_kit::words;
 use fata_link::{Parked, Pcap, PcapOptions};
 use fata_net::{Nic, State};
 use fata_netstack::{Config, ConfigError, Random, Stack};
+use fata_resolve::Resolver;
 use fata_xenbus::Bus;
 use fata_xenstore::Xenstore;
 use xen_hyp::Platform;
@@ -35,6 +37,7 @@ const NS_PER_US: u128 = 1000;
 pub(super) struct Net<P: Platform> {
     nic: Nic<P>,
     stack: Stack,
+    resolver: Resolver,
     capture: Rc<RefCell<Capture>>,
 }
 
@@ -72,14 +75,9 @@ impl<P: Platform> Devices<P> {
         let host = words.next().ok_or(Trouble::Usage)?;
         let count = words.next().map_or(Ok(PINGS), str::parse).map_err(|_| Trouble::Usage)?;
         let size = words.next().map_or(Ok(PAYLOAD), str::parse).map_err(|_| Trouble::Usage)?;
-        let to = host
-            .parse()
-            .map_err(|()| Trouble::Words(format!("{host} is no address; names are not looked up yet")))?;
         let net = self.first_net(out).await?;
-        if self.rt.timeout(PATIENCE, net.stack.up()).await.is_err() {
-            out.say(&|w| w.write_str("waiting for an address; Ctrl-C gives up\n"));
-            net.stack.up().await;
-        }
+        self.net_up(&net, out).await;
+        let to = self.address(&net, host).await?;
         let failed = |error: fata_netstack::Error| Trouble::Words(format!("{error}"));
         let mut pinger = net.stack.pinger(to, size).await.map_err(failed)?;
         let payload: Vec<u8> = (0..size).map(|n| n as u8).collect();
@@ -102,6 +100,14 @@ impl<P: Platform> Devices<P> {
         }
         out.say(&|w| writeln!(w, "{answered} of {count} answered"));
         Ok(())
+    }
+
+    /// Waits for an address.
+    async fn net_up(&self, net: &Net<P>, out: &Out) {
+        if self.rt.timeout(PATIENCE, net.stack.up()).await.is_err() {
+            out.say(&|w| w.write_str("waiting for an address; Ctrl-C gives up\n"));
+            net.stack.up().await;
+        }
     }
 
     /// Shows frames that come and go until the user has seen enough, or so many.
@@ -163,10 +169,11 @@ impl<P: Platform> Devices<P> {
         let capture = Rc::new(RefCell::new(Capture::default()));
         let link = Pcap::new(Parked::new(nic.phy()), capture.clone(), PcapOptions::default());
         let stack = Stack::start(&self.rt, link, config, random);
+        let resolver = Resolver::new(&stack, random, fata_resolve::Config::default());
         if let Some(addresses) = addresses {
             addresses.follow(&self.rt, &stack);
         }
-        let net = Rc::new(Net { nic, stack, capture });
+        let net = Rc::new(Net { nic, stack, resolver, capture });
         self.nets.borrow_mut().push(net.clone());
         net
     }
