@@ -127,9 +127,10 @@ pub static COMMANDS: [Command; COUNT] = [
     Command {
         name: "net",
         arguments: "[WORDS]",
-        words: &[],
+        words: &["sockets"],
         about: "the network",
         help: "net                       network interfaces, which are used from then on\n\
+               net sockets               sockets of the first one, and what they met\n\
                net ip=dhcp               uses the first one, with an address from a server\n\
                net ip=10.0.0.2/24 gw=10.0.0.1\n                          \
                or with this one; ip6= and gw6= are for IPv6\n\

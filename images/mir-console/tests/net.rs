@@ -131,6 +131,8 @@ fn an_interface_is_shown_and_a_neighbour_pinged() {
     assert!(seen.contains("2 of 2 answered\n"), "{seen}");
     let seen = session.ask("net");
     assert!(seen.contains("received 3 frames"), "{seen}");
+    let seen = session.ask("net sockets");
+    assert!(seen.contains("in all") && seen.contains(" frames\n"), "{seen}");
     finish(session, &back);
 }
 

@@ -1,7 +1,7 @@
 //! What the headers of a received frame say, as far as one must know to give it to the right socket.
 
 use core::net::Ipv4Addr;
-use smoltcp::wire::IpAddress;
+use smoltcp::wire::{IpAddress, IpListenEndpoint};
 
 /// An IP address of either family; one of IPv4 in the form of RFC 4291 section 2.5.5.2.
 pub(crate) type Address = [u32; 4];
@@ -135,6 +135,11 @@ pub(crate) fn ip_address(address: Address) -> IpAddress {
             IpAddress::Ipv6(octets.into())
         }
     }
+}
+
+/// The address that somebody waits at; any, if it is all zeroes.
+pub(crate) fn listen_endpoint(address: Address, port: u16) -> IpListenEndpoint {
+    IpListenEndpoint { addr: (address != Address::default()).then(|| ip_address(address)), port }
 }
 
 /// How many bytes of payload a TCP segment has.

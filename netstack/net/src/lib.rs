@@ -19,6 +19,7 @@ extern crate alloc;
 
 mod acks;
 mod addresses;
+mod census;
 mod closing;
 mod config;
 mod deadlines;
@@ -44,6 +45,7 @@ mod table;
 pub mod tcp;
 pub mod udp;
 
+pub use census::SocketInfo;
 pub use config::{
     Config, ConfigError, Duplicates, MAX_ROUTES, MAX_SEARCH, MAX_SERVERS, MAX_V4, MAX_V6, Route, V4,
 };
@@ -54,6 +56,7 @@ pub use fata_random::Random;
 pub use groups::Membership;
 pub use lease::Lease;
 pub use ping::Pinger;
+pub use smoltcp::socket::tcp::State as TcpState;
 pub use smoltcp::wire::{IpAddress, IpCidr, IpEndpoint, IpListenEndpoint};
 pub use stack::Stack;
 pub use tcp::{TcpListener, TcpStream};

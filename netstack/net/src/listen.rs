@@ -5,8 +5,9 @@
 //! [without keeping anything of it](crate::opening); if too many are open and not accepted, not at all, and the peer
 //! tries again.
 
+use crate::census::SocketInfo;
 use crate::engine::{Engine, Full};
-use crate::headers::{Address, Flow};
+use crate::headers::{self, Address, Flow};
 use crate::table::{Kind, Owner};
 use crate::tcp::Options;
 use alloc::collections::VecDeque;
@@ -36,6 +37,11 @@ pub(crate) struct Listener {
 impl Listener {
     pub(crate) fn has_port(&self, port: u16) -> bool {
         self.port == port
+    }
+
+    pub(crate) fn info(&self) -> SocketInfo {
+        let local = headers::listen_endpoint(self.address, self.port);
+        SocketInfo::Listens { local, pending: self.pending, backlog: self.backlog }
     }
 
     /// The scale of its connections' windows, as smoltcp has it.

@@ -18,7 +18,7 @@ use fata_devices::Addresses;
 use fata_kit::words;
 use fata_link::{Parked, Pcap, PcapOptions};
 use fata_net::{Nic, State};
-use fata_netstack::{Config, ConfigError, Random, Stack};
+use fata_netstack::{Config, ConfigError, Random, SocketInfo, Stack};
 use fata_resolve::Resolver;
 use fata_xenbus::Bus;
 use fata_xenstore::Xenstore;
@@ -45,6 +45,11 @@ impl<P: Platform> Devices<P> {
     /// The interfaces, which are used from then on; or with words, the first one with these addresses.
     pub(super) async fn net(&self, argument: &str, out: &Out) -> Result<(), Trouble> {
         let store = self.connected(out).await?;
+        if argument == "sockets" {
+            let net = self.first_net(out).await?;
+            out.say(&|w| sockets(&mut Table::new(w, out.ink), &net.stack));
+            return Ok(());
+        }
         let ids = Bus::new(store).ids("vif").await?;
         if !argument.is_empty() {
             let Some(&id) = ids.first() else { return Err(Trouble::NoNet) };
@@ -204,6 +209,50 @@ fn config(argument: &str) -> Result<Config, String> {
 
 fn said(name: &str, value: &str, error: ConfigError) -> String {
     format!("{name}={value}: {error}")
+}
+
+/// The first so many sockets, since a table is made in one piece.
+const SOCKETS: usize = 100;
+
+/// Sockets, and what the stack has counted.
+fn sockets(t: &mut Table<'_>, stack: &Stack) -> fmt::Result {
+    let (mut number, mut result) = (0, Ok(()));
+    stack.for_each_socket(|socket| {
+        number += 1;
+        if number <= SOCKETS && result.is_ok() {
+            result = socket_row(t, socket);
+        }
+    });
+    result?;
+    let (ended, counts) = (stack.ended(), stack.counts());
+    t.row("in all", format_args!("{number}, and {ended} that have ended"))?;
+    let counts = [
+        (counts.frames, "frames"),
+        (counts.joined, "datagrams put together"),
+        (counts.fragments_refused, "fragments refused"),
+        (counts.backlog_full, "connections not heard, since too many waited"),
+        (counts.cookies_sent, "SYNs answered with cookies"),
+        (counts.cookies_taken, "connections by cookies"),
+        (counts.orphans_reset, "connections reset, since too many were ending"),
+        (counts.answers_dropped, "large answers dropped"),
+    ];
+    for (count, what) in counts.iter().filter(|(count, _)| *count > 0) {
+        t.row("", format_args!("{count} {what}"))?;
+    }
+    Ok(())
+}
+
+fn socket_row(t: &mut Table<'_>, socket: SocketInfo) -> fmt::Result {
+    match socket {
+        SocketInfo::Listens { local, pending, backlog } => {
+            t.row("listens", format_args!("{local}, {pending} of {backlog} wait"))
+        }
+        SocketInfo::Tcp { local, remote, state, receive, send, is_orphan } => {
+            let orphan = if is_orphan { ", let go of" } else { "" };
+            t.row("tcp", format_args!("{local} {remote} {state}, {receive} in, {send} out{orphan}"))
+        }
+        SocketInfo::Udp { local } => t.row("udp", format_args!("{local}")),
+    }
 }
 
 /// An interface that is in use.
