@@ -91,5 +91,28 @@ pub fn nic<P: Platform>(
         let error = served.serve(&store).await;
         fata_log::error!("network interface {}: {}", served.id(), error);
     }));
+    let (doubted, clock) = (nic.clone(), rt.clone());
+    drop(rt.spawn(async move { doubt(&clock, &doubted).await }));
     nic
+}
+
+/// How long the backend of a network interface may take to answer the first frame of a connection. After twice that time
+/// the next connection is given up, and so on, but not more often than so.
+const FIRST_ANSWER: Duration = Duration::from_secs(2);
+const DOUBTS: u32 = 4;
+
+/// Has a connection made anew that the backend does not hear anything of ([`Nic::sent_over`]); never ends. One wake-up for
+/// each connection.
+async fn doubt<P: Platform>(rt: &Rt, nic: &Nic<P>) {
+    let (mut connection, mut doubts) = (0, 0);
+    loop {
+        connection = nic.sent_over(connection).await;
+        rt.sleep(FIRST_ANSWER * (1 << doubts)).await;
+        if !nic.is_unheard(connection) {
+            doubts = 0;
+        } else if doubts < DOUBTS {
+            doubts += 1;
+            nic.start_over();
+        }
+    }
 }

@@ -21,6 +21,8 @@ pub(crate) struct Connection<P: Platform> {
     next: usize,
     /// Multicast addresses that the backend has yet to hear of, and whether their frames are wanted.
     news: Vec<([u8; 6], bool)>,
+    /// Something was sent.
+    pub(crate) has_sent: bool,
 }
 
 struct Queue<P: Platform> {
@@ -78,12 +80,7 @@ impl<P: Platform> Connection<P> {
                 node(name.into(), String::new());
             }
         }
-        Ok((Self { agreed, mtu, queues, next: 0, news: Vec::new() }, nodes))
-    }
-
-    /// Begins, now that the backend has connected. It must be notified.
-    pub(crate) fn open(&mut self) {
-        self.queues.iter_mut().for_each(|queue| queue.rx.open());
+        Ok((Self { agreed, mtu, queues, next: 0, news: Vec::new(), has_sent: false }, nodes))
     }
 
     /// All event channels.
@@ -100,6 +97,11 @@ impl<P: Platform> Connection<P> {
         !self.channels().any(|channel| {
             matches!(xen.status(channel.port()), Ok(PortStatus::Unbound(_) | PortStatus::Closed))
         })
+    }
+
+    /// Whether something was sent by one of the queues of which the backend has never answered anything.
+    pub(crate) fn is_unheard(&self) -> bool {
+        self.queues.iter().any(|queue| queue.tx.is_unheard())
     }
 
     /// The next frame that is in order. `None` means that there is none, and that an event will come when there is.
@@ -210,6 +212,8 @@ impl<P: Platform> Connection<P> {
         }
         for queue in &mut self.queues {
             let (sent, posted) = (queue.tx.publish(), queue.rx.post());
+            // The first time, the backend waits for it.
+            self.has_sent |= sent;
             let one = Rc::ptr_eq(&queue.tx_channel, &queue.rx_channel);
             if sent || (posted && one) {
                 queue.tx_channel.notify();

@@ -70,6 +70,8 @@ pub struct Totals {
     pub tx_bytes: u64,
     /// Times it was connected to a backend.
     pub connects: u64,
+    /// Connections that were [given up](Nic::start_over).
+    pub given_up: u64,
     /// Frames received that were longer than the MTU, as the other end did not cut them into segments.
     pub rx_large: u64,
     /// Frames received without a checksum, as the other end left it to whoever would send them on.
@@ -119,6 +121,7 @@ impl fmt::Display for Totals {
             ("tx_told", self.tx_told),
             ("tx_queues", self.tx_queues.into()),
             ("connects", self.connects),
+            ("given_up", self.given_up),
             ("rx_failed", self.rx_failed),
             ("rx_too_long", self.rx_too_long),
             ("rx_too_short", self.rx_too_short),
@@ -153,6 +156,8 @@ pub(crate) struct Inner<P: Platform> {
     /// Fires when the backend has broken the protocol.
     pub(crate) broken: Signal,
     is_broken: Cell<bool>,
+    /// The connection is to be made anew.
+    is_given_up: Cell<bool>,
     /// Multicast addresses whose frames are wanted.
     groups: RefCell<Vec<EthernetAddress>>,
 }
@@ -179,6 +184,7 @@ impl<P: Platform> Nic<P> {
             changed: Signal::new(),
             broken: Signal::new(),
             is_broken: Cell::new(false),
+            is_given_up: Cell::new(false),
             groups: RefCell::default(),
         }))
     }
@@ -226,6 +232,33 @@ impl<P: Platform> Nic<P> {
     /// The device for a stack. There should be one user: frames go to whoever takes them.
     pub fn phy(&self) -> Phy<P> {
         Phy(self.0.clone())
+    }
+
+    /// Waits until something was sent over another connection than `last`, and gives that one's number. With what follows
+    /// this is for whoever has a clock, and can tell a backend that takes its time from one that hears nothing: Linux's
+    /// netback may lose the events of a connection for good when it makes it (`xenvif_connect_data` in
+    /// drivers/net/xen-netback/interface.c: its thread may end the first interrupt before it knows which one that is).
+    pub async fn sent_over(&self, last: u64) -> u64 {
+        let sent = || {
+            let line = self.0.line.borrow();
+            let has_sent = line.connection.as_ref().is_some_and(|connection| connection.has_sent);
+            Some(line.totals.connects).filter(|&now| has_sent && now != last)
+        };
+        self.0.changed.until(sent).await
+    }
+
+    /// Whether the backend has not answered anything that was sent over this connection, by one of its queues at least,
+    /// and there still is that connection.
+    pub fn is_unheard(&self, connection: u64) -> bool {
+        let line = self.0.line.borrow();
+        line.totals.connects == connection && line.connection.as_ref().is_some_and(Connection::is_unheard)
+    }
+
+    /// Gives the connection up, if there is one, and makes another.
+    pub fn start_over(&self) {
+        self.0.is_given_up.set(true);
+        self.0.line.borrow_mut().totals.given_up += 1;
+        self.0.broken.fire();
     }
 
     /// Asks for frames to a multicast address. Without [`Options::multicast`], or where the backend does not filter,
@@ -279,7 +312,14 @@ impl<P: Platform> Inner<P> {
 
     /// Publishes what was written, and tells what the backend has yet to hear.
     pub(crate) fn flush(&self) {
-        self.with(|connection, totals| connection.flush(totals).map(Some));
+        let began = self.with(|connection, totals| {
+            let before = connection.has_sent;
+            connection.flush(totals)?;
+            Ok(Some(connection.has_sent && !before))
+        });
+        if began == Some(true) {
+            self.changed.fire();
+        }
     }
 
     fn tell(&self, group: EthernetAddress, wanted: bool) {
@@ -298,15 +338,19 @@ impl<P: Platform> Inner<P> {
         self.is_broken.get()
     }
 
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.is_given_up.get()
+    }
+
     /// The backend works.
     pub(crate) fn connect(self: &Rc<Self>, mut connection: Connection<P>, state: State) {
         for channel in connection.channels() {
             let nic = Rc::downgrade(self);
             channel.on_event(Rc::new(move || nic.upgrade().iter().for_each(|nic| nic.wake())));
         }
-        connection.open();
         self.groups.borrow().iter().for_each(|group| connection.multicast(group.0, true));
         self.is_broken.set(false);
+        self.is_given_up.set(false);
         {
             let mut line = self.line.borrow_mut();
             line.connection = Some(connection);

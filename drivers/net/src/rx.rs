@@ -73,8 +73,7 @@ pub(crate) struct Frame {
 }
 
 impl<P: Platform> Rx<P> {
-    /// Lays the ring out. With `sg` frames may have several pages. The backend gets no buffers before it is
-    /// [connected](Self::open).
+    /// Lays the ring out, with buffers in it. With `sg` frames may have several pages.
     pub(crate) fn new(xen: &Rc<Xen<P>>, peer: DomId, sg: bool) -> Result<Self, GrantError> {
         let memory = lend(xen, peer, 1, Access::Write)?;
         let gref = memory.gref();
@@ -83,7 +82,7 @@ impl<P: Platform> Rx<P> {
         pool.grow(BUFFERS_MIN)?;
         let most = ring.size() as usize;
         let pages = if sg { FRAME_PAGES } else { 1 };
-        Ok(Self {
+        let mut rx = Self {
             ring,
             gref,
             pool,
@@ -93,16 +92,10 @@ impl<P: Platform> Rx<P> {
             most,
             part: Part::default(),
             frame: vec![0; pages * PAGE_SIZE],
-        })
-    }
-
-    /// Gives a backend that has connected its first buffers, of which it must be notified.
-    ///
-    /// Not earlier: Linux's netback binds its event channel, on which an event is pending from the start, before it notes
-    /// which interrupt that is (drivers/net/xen-netback/interface.c, xenvif_connect_data). If it finds buffers by then, its
-    /// thread may end the wrong interrupt, and it hears of nothing any more.
-    pub(crate) fn open(&mut self) {
-        let _ = self.fill();
+        };
+        // The backend finds them when it comes.
+        let _ = rx.fill();
+        Ok(rx)
     }
 
     /// What the backend calls the ring.

@@ -151,7 +151,8 @@ impl<P: Platform> Nic<P> {
     ) -> Result<End, fata_xenstore::Error> {
         loop {
             let news = {
-                let mut broken = pin!(self.0.broken.until(|| self.0.is_broken().then_some(())));
+                let over = || (self.0.is_broken() || self.0.is_given_up()).then_some(());
+                let mut broken = pin!(self.0.broken.until(over));
                 let mut changed = pin!(device.changed());
                 let mut carrier = pin!(carrier.changed());
                 poll_fn(|cx| {
@@ -166,7 +167,8 @@ impl<P: Platform> Nic<P> {
                 .await
             };
             match news {
-                None => return Ok(End::Dead(Error::Corrupt)),
+                None if self.0.is_broken() => return Ok(End::Dead(Error::Corrupt)),
+                None => return Ok(End::Away),
                 Some(change) if change? == Change::Ended => return Ok(End::Away),
                 Some(_) => {}
             }

@@ -24,6 +24,8 @@ pub(crate) struct Tx<P: Platform> {
     extras: u32,
     /// Pages that a frame may have.
     most: usize,
+    /// Something was answered.
+    heard: bool,
 }
 
 /// What becomes of a request's page.
@@ -49,6 +51,7 @@ impl<P: Platform> Tx<P> {
             extras: 0,
             // Another is for an extra info.
             most: if sg { SLOTS_MIN - 1 } else { 1 },
+            heard: false,
         };
         tx.grow()?;
         Ok(tx)
@@ -143,7 +146,13 @@ impl<P: Platform> Tx<P> {
         self.slots[usize::from(id)] = slot;
     }
 
+    /// Whether something was sent, and nothing has ever been answered.
+    pub(crate) fn is_unheard(&self) -> bool {
+        !self.heard && self.ring.is_silent()
+    }
+
     fn answered(&mut self, response: TxResponse, totals: &mut Totals) -> Result<(), Corrupt> {
+        self.heard = true;
         if response.status == status::NULL {
             self.extras = self.extras.checked_sub(1).ok_or(Corrupt)?;
             return Ok(());

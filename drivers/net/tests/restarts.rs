@@ -4,7 +4,7 @@
 mod common;
 
 use common::packets::{data, payload, raw, tcp, udp};
-use common::{Machine, received, sent};
+use common::{Machine, received, send, sent};
 use fata_link::Link;
 use fata_net::{Options, State};
 use fata_sim::{Frame, NetFeatures, Order, Rng, Setup};
@@ -117,7 +117,7 @@ fn one((name, strike, mend): Blow, kind: &Kind, turn: usize, gap: usize) -> bool
             }
             // A few at a time, so that it takes a while.
             let mut left = 3;
-            while next < FRAMES && left > 0 && common::send(&mut phy, &frame(next).bytes) {
+            while next < FRAMES && left > 0 && send(&mut phy, &frame(next).bytes) {
                 (next, left) = (next + 1, left - 1);
                 cx.waker().wake_by_ref();
             }
@@ -230,5 +230,49 @@ fn at_every_turn_with_a_backend_that_is_slow_to_connect() {
                 turn += 2;
             }
         }
+    }
+}
+
+/// Linux's netback may not hear anything of a connection, though it says that it is there.
+#[test]
+fn a_backend_that_hears_nothing_is_noticed_and_connected_to_again() {
+    for queues in [1, 4] {
+        let features = NetFeatures { queues, ..NetFeatures::default() };
+        let machine = Machine::new(Options { queues, ..Options::default() }, features);
+        let (mut phy, number) = (machine.nic.phy(), Cell::new(0));
+        let mut tasks = machine.tasks();
+        tasks.spawn(async {
+            number.set(machine.nic.sent_over(0).await);
+            number.set(machine.nic.sent_over(1).await);
+        });
+        tasks.run();
+        assert_eq!(number.get(), 0, "nothing was sent yet");
+        machine.back.set_order(Order::Held);
+        assert!(send(&mut phy, &raw(1000, 1).bytes));
+        phy.flush();
+        tasks.run();
+        assert_eq!(number.get(), 1);
+        assert!(machine.nic.is_unheard(1) && !machine.nic.is_unheard(2));
+        machine.nic.start_over();
+        tasks.run();
+        let totals = machine.nic.totals();
+        assert_eq!((machine.nic.state(), totals.connects, totals.given_up), (State::Ready, 2, 1));
+        assert!(!machine.nic.is_unheard(1) && !machine.nic.is_unheard(2));
+        machine.back.set_order(Order::Arrival);
+        assert!(send(&mut phy, &raw(1000, 2).bytes));
+        phy.flush();
+        tasks.run();
+        assert_eq!(number.get(), 2);
+        assert!(!machine.nic.is_unheard(2), "it was answered");
+        // One answer is enough: others may take their time.
+        machine.back.set_order(Order::Held);
+        assert!(send(&mut phy, &raw(1000, 3).bytes));
+        phy.flush();
+        tasks.run();
+        assert!(queues > 1 || !machine.nic.is_unheard(2));
+        machine.back.set_order(Order::Arrival);
+        tasks.run();
+        drop(tasks);
+        machine.finish();
     }
 }

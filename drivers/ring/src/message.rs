@@ -174,6 +174,11 @@ impl<M: SharedMem> Front<M> {
         Ok(self.rsp_seen.wrapping_sub(self.rsp_cons) >= count)
     }
 
+    /// Whether there are requests to be answered, and no answer to any of them.
+    pub fn is_silent(&self) -> bool {
+        self.published != self.rsp_cons && self.ring.mem.load(RSP_PROD) == self.rsp_cons
+    }
+
     fn consume<S: Message>(&mut self) -> S {
         let response = self.ring.take(self.rsp_cons);
         self.rsp_cons = self.rsp_cons.wrapping_add(1);

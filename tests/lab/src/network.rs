@@ -1,5 +1,6 @@
 //! Guests on a network, and what dom0 and a Linux guest beside them can say of it.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -165,6 +166,20 @@ impl<'a> Network<'a> {
         self.dom0.destroy(name)
     }
 
+    /// What the card of a guest, which is net-bench, has done so far (`net totals rx_frames 1 rx_bytes 60 …`).
+    pub(crate) fn totals(&self, guest: &Guest) -> Result<Totals> {
+        guest.console.send("\r")?;
+        guest.console.expect("net totals ", self.left())?;
+        let line = guest.console.expect("\n", self.left())?;
+        let words: Vec<_> = line.split_ascii_whitespace().collect();
+        let pairs = words
+            .as_chunks::<2>()
+            .0
+            .iter()
+            .map(|[name, number]| Some(((*name).to_owned(), number.parse().ok()?)));
+        pairs.collect::<Option<_>>().with_context(|| format!("{line:?} is no line of totals"))
+    }
+
     /// Looks again and again until what is seen is as it should be.
     pub(crate) fn until<T: Copy + std::fmt::Debug>(
         &self,
@@ -190,7 +205,9 @@ impl<'a> Network<'a> {
              cd /sys/class/net/{interface}; grep . carrier operstate flags statistics/*\n\
              mount -t debugfs debug /sys/kernel/debug 2>/dev/null; cat /sys/kernel/debug/xen-netback/{interface}/*\n\
              grep xen /proc/interrupts; dmesg | tail -n 40\n\
-             xl dmesg -c >/dev/null; xl debug-keys e; xl debug-keys g; xl dmesg; true"
+             xl dmesg -c >/dev/null; xl debug-keys e; xl debug-keys g; xl dmesg\n\
+             echo as if there had been an event:; echo kick >/sys/kernel/debug/xen-netback/{interface}/io_ring_q0\n\
+             sleep 1; cat /sys/kernel/debug/xen-netback/{interface}/io_ring_q0; grep vif /proc/interrupts; dmesg | tail -n 40"
         ));
         said.unwrap_or_else(|error| format!("{error:#}"))
     }
@@ -207,6 +224,9 @@ impl<'a> Network<'a> {
         Ok(())
     }
 }
+
+/// Names, each with its number.
+pub(crate) type Totals = BTreeMap<String, u64>;
 
 /// Bytes on their way to a guest and back.
 #[must_use]

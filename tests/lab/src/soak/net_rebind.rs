@@ -36,7 +36,14 @@ pub(crate) fn run(network: &Network<'_>, meter: &Meter<'_>, seed: u64) -> Result
         stream.is_under_way()?;
     }
     let bytes = stream.verified().with_context(|| network.state_of(vif))?;
+    let totals = network.totals(&guest)?;
     network.remove(GUEST, &guest)?;
     network.nothing_left()?;
-    Ok(vec![("cycles", cycles), ("MiB verified", bytes >> 20), ("seconds", meter.seconds())])
+    Ok(vec![
+        ("cycles", cycles),
+        ("MiB verified", bytes >> 20),
+        ("connects", totals["connects"]),
+        ("of them to a backend that heard nothing", totals["given_up"]),
+        ("seconds", meter.seconds()),
+    ])
 }

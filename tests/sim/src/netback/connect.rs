@@ -147,7 +147,6 @@ impl Netback {
         inner.filtered = self.vdev.number("request-multicast-control").is_some_and(|n| n > 0);
         match self.connect_queues(inner) {
             Ok(queues) => {
-                inner.stats.early += queues.iter().filter(|queue| queue.has_buffers()).count() as u64;
                 inner.queues = queues;
                 inner.deferred = self.vdev.read("hotplug-status") != "connected";
             }

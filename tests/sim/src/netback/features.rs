@@ -90,8 +90,6 @@ pub struct NetStats {
     pub dropped_long: u64,
     /// Those for a group that the guest is not in.
     pub dropped_filtered: u64,
-    /// Queues with something to receive into already when it connected, which Linux's backend may not survive.
-    pub early: u64,
     /// Those that could not be made such as the guest takes.
     pub dropped_bad: u64,
 }

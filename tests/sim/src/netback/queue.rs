@@ -93,11 +93,6 @@ impl Side {
 }
 
 impl Queue {
-    /// Whether the guest has ever given it something to receive into.
-    pub(super) fn has_buffers(&self) -> bool {
-        self.rx.memory.load(REQ_PROD) > 0
-    }
-
     /// Maps the rings whose nodes have this prefix, and binds their ports (`connect_data_rings`).
     pub(super) fn map(
         world: &World,

@@ -1,14 +1,11 @@
 //! What a frontend and netback can agree on: each looked for in Xenstore, and in what the guest has counted.
 
-use std::collections::BTreeMap;
-
 use anyhow::{Context as _, Result, ensure};
 
 use super::super::Case;
 use super::{NET_BENCH, case, start};
-use crate::guest::Guest;
 use crate::net::Vif;
-use crate::network::{Network, SUBJECT};
+use crate::network::{Network, SUBJECT, Totals};
 
 const PARAMETERS: &str = "/sys/module/xen_netback/parameters";
 const BYTES: u64 = 1 << 20;
@@ -54,9 +51,9 @@ fn v6(network: &Network<'_>) -> Result<()> {
         }
         for on in [true, false] {
             network.offloads(vif, on)?;
-            let before = totals(network, &guest)?;
+            let before = network.totals(&guest)?;
             network.verify(&target, BYTES)?;
-            let after = totals(network, &guest)?;
+            let after = network.totals(&guest)?;
             let more = |name: &str| after[name] - before[name];
             let what = |is| format!("with {name}, dom0's own {on}: {is}, but {before:?}, {after:?}");
             ensure!((more("rx_large") > 0) == (on && ours), "{}", what("large ones come if dom0 makes them"));
@@ -91,7 +88,7 @@ fn split(network: &Network<'_>) -> Result<()> {
             ensure!(one.is_some() && tx.is_none() && rx.is_none(), "{one:?} {tx:?} {rx:?}");
             ensure!(interrupts(network, &queue)? > 0, "no event for {queue}");
         }
-        well(&totals(network, &guest)?)?;
+        well(&network.totals(&guest)?)?;
         network.remove("subject", &guest)?;
     }
     Ok(())
@@ -116,7 +113,7 @@ fn queues(network: &Network<'_>) -> Result<()> {
         network.verify(&target, BYTES)?;
         network.ping(&target, 1000, 10)?;
         network.load(&target, &jobs)?;
-        let totals = totals(network, &guest)?;
+        let totals = network.totals(&guest)?;
         for name in ["rx_queues", "tx_queues"] {
             let used = totals[name];
             ensure!(used.count_ones() > 1 && used < 1 << queues, "of {queues} queues, {name} {used:#b}");
@@ -137,16 +134,16 @@ fn groups(network: &Network<'_>) -> Result<()> {
     says(network, &vif.frontend(), &[("request-multicast-control", "1")])?;
     // A Linux guest asks for the one by a group. It goes on asking for another, by a group that nobody has joined.
     network.neighbour(&format!("await={target} seek=fd00::99"))?;
-    let told = totals(network, &guest)?;
+    let told = network.totals(&guest)?;
     ensure!(told["tx_told"] >= 3, "of groups it told only {} times", told["tx_told"]);
     let dropped = || network.dom0.vif_statistic(vif, "tx_dropped");
     network.until("what nobody joined is dropped", &|dropped| dropped >= 2, &dropped)?;
     // netback looks at this at any time.
     network.dom0.store_write(&format!("{}/request-multicast-control", vif.frontend()), "0")?;
-    let came = || -> Result<u64> { Ok(totals(network, &guest)?["rx_frames"]) };
+    let came = || -> Result<u64> { Ok(network.totals(&guest)?["rx_frames"]) };
     let before = came()?;
     network.until("without a filter it comes", &|came| came > before + 1, &came)?;
-    well(&totals(network, &guest)?)?;
+    well(&network.totals(&guest)?)?;
     network.remove("subject", &guest)?;
     network.remove_neighbour()
 }
@@ -158,22 +155,6 @@ fn says(network: &Network<'_>, path: &str, nodes: &[(&str, &str)]) -> Result<()>
         ensure!(found.as_deref() == Some(value), "{path}/{name} is {found:?}, not {value}");
     }
     Ok(())
-}
-
-pub(super) type Totals = BTreeMap<String, u64>;
-
-/// What the guest's card has done so far (`net totals rx_frames 1 rx_bytes 60 …`).
-pub(super) fn totals(network: &Network<'_>, guest: &Guest) -> Result<Totals> {
-    guest.console.send("\r")?;
-    guest.console.expect("net totals ", network.left())?;
-    let line = guest.console.expect("\n", network.left())?;
-    let words: Vec<_> = line.split_ascii_whitespace().collect();
-    let pairs = words
-        .as_chunks::<2>()
-        .0
-        .iter()
-        .map(|[name, number]| Some(((*name).to_owned(), number.parse().ok()?)));
-    pairs.collect::<Option<_>>().with_context(|| format!("{line:?} is no line of totals"))
 }
 
 /// Fails if a frame was dropped for what was wrong with it.

@@ -52,7 +52,7 @@ fn both(network: &Network<'_>, guest: &Guest, cuts: bool) -> Result<()> {
             ensure!(network.load(&target, job)? == 4 << 20, "{job}");
         }
     }
-    let totals = features::totals(network, guest)?;
+    let totals = network.totals(guest)?;
     for (name, wanted) in [("tx_large", cuts), ("rx_large", true), ("tx_blank", true), ("rx_blank", true)] {
         ensure!((totals[name] > 0) == wanted, "{name} in {totals:?}");
     }
