@@ -7,6 +7,7 @@
 use fata_block::Disk;
 use fata_net::Nic;
 use fata_rt::Rt;
+use fata_time::Clock;
 use fata_xenstore::{Error, State, Xenstore};
 use xen_hyp::{Platform, Xen};
 
@@ -58,6 +59,12 @@ async fn tell_of_waiting<P: Platform>(rt: &Rt, store: &Xenstore<P>) {
         Ok(()) => fata_log::warn!("Xenstore is there"),
         Err(error) => fata_log::error!("Xenstore: {}", error),
     }
+}
+
+/// The wall clock: Xen's, until somebody sets it.
+pub fn clock<P: Platform>(rt: &Rt, xen: &Rc<Xen<P>>) -> Clock {
+    let xen = xen.clone();
+    Clock::new(rt, move || xen.wall_clock())
 }
 
 /// The disk with this number, served from now on, whether it is there already or not.

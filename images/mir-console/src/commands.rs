@@ -25,7 +25,7 @@ const fn plain(name: &'static str, about: &'static str, help: &'static str) -> C
 
 const COUNT: usize = 17
     + 2 * cfg!(feature = "files") as usize
-    + 4 * cfg!(feature = "net") as usize
+    + 5 * cfg!(feature = "net") as usize
     + cfg!(feature = "random") as usize
     + cfg!(feature = "vchan") as usize;
 
@@ -170,6 +170,17 @@ pub static COMMANDS: [Command; COUNT] = [
         about: "frames as they come and go",
         help: "Shows a line for each frame of the first network interface, until you press a\n\
                key or COUNT were shown. `cargo xtask run --pcap FILE` writes them to a file.",
+        waits: true,
+    },
+    #[cfg(feature = "net")]
+    Command {
+        name: "time",
+        arguments: "[SERVER]",
+        words: &[],
+        about: "what time servers say",
+        help: "time                      what time it is, and who says so\n\
+               time SERVER [SERVER]...   asks these servers first, and sets the clock by\n                          \
+               what most of them agree upon",
         waits: true,
     },
     #[cfg(feature = "random")]

@@ -12,7 +12,6 @@ mod app;
 mod chat;
 pub mod commands;
 pub mod crash;
-pub mod date;
 pub mod devices;
 pub mod editor;
 pub mod history;

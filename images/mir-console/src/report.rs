@@ -1,7 +1,6 @@
 //! What the commands print about the machine.
 
 use crate::commands;
-use crate::date::Utc;
 use crate::devices::Devices;
 use crate::ink::Ink;
 use crate::machine::Machine;
@@ -11,6 +10,7 @@ use core::fmt::{self, Write};
 use fata_boot::info::{Conduit, Gic, IntId, Region, UartKind};
 use fata_boot::words::Shown;
 use fata_rt::Rt;
+use fata_time::Utc;
 use xen_hyp::{Platform, Xen, XenError};
 
 const ABSENT: &str = "absent";

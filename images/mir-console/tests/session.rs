@@ -122,6 +122,12 @@ fn random_numbers_are_drawn_and_secrets_kept() {
 }
 
 #[test]
+fn the_time_is_told_and_by_whom() {
+    let (_, seen) = run("quiet colours=off", "time\r");
+    assert!(seen.contains("time of day   2026-11-22 ") && seen.contains("told by       Xen"), "{seen}");
+}
+
+#[test]
 fn about_and_tasks() {
     let (_, seen) = run("quiet colours=off", "about\r");
     assert!(seen.contains("a unikernel made with Fata") && seen.contains("What the board found"));

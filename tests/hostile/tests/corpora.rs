@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 type Target = fn(&[u8]);
 
 /// Of all targets, by name, with the folder of its corpus.
-const TARGETS: [(&str, &str, Target); 12] = [
+const TARGETS: [(&str, &str, Target); 13] = [
     ("block_backend", "block-backend", fata_hostile::block_backend),
     ("disk_files", "disk-files", fata_hostile::disk_files),
     ("disk_tables", "disk-tables", fata_hostile::disk_tables),
@@ -19,6 +19,7 @@ const TARGETS: [(&str, &str, Target); 12] = [
     ("resolve_answers", "resolve-answers", fata_hostile::resolve_answers),
     ("ring_front", "rings", fata_hostile::ring_front),
     ("stack_frames", "stack-frames", fata_hostile::stack_frames),
+    ("time_answers", "time-answers", fata_hostile::time_answers),
     ("vchan_peer", "vchan-peer", fata_hostile::vchan_peer),
     ("xenbus_nodes", "xenbus-nodes", fata_hostile::xenbus_nodes),
     ("xenstore_replies", "xenstore-replies", fata_hostile::xenstore_replies),
@@ -72,5 +73,5 @@ macro_rules! corpora {
 }
 
 corpora! {
-    block_backend disk_files disk_tables dt_parse dt_print net_backend resolve_answers ring_front stack_frames vchan_peer xenbus_nodes xenstore_replies
+    block_backend disk_files disk_tables dt_parse dt_print net_backend resolve_answers ring_front stack_frames time_answers vchan_peer xenbus_nodes xenstore_replies
 }

@@ -12,6 +12,8 @@ mod out;
 #[cfg(feature = "random")]
 mod random;
 mod store;
+#[cfg(feature = "net")]
+mod time;
 mod trouble;
 
 #[cfg(feature = "vchan")]
@@ -51,6 +53,8 @@ pub struct Devices<P: Platform> {
     cmdline: Rc<str>,
     #[cfg(feature = "net")]
     chosen: Rc<str>,
+    #[cfg(feature = "net")]
+    clock: fata_time::Clock,
     #[cfg(feature = "random")]
     entropy: fata_random::Entropy,
 }
@@ -83,6 +87,8 @@ impl<P: Platform> Devices<P> {
             cmdline: info.cmdline.into(),
             #[cfg(feature = "net")]
             chosen: info.net.into(),
+            #[cfg(feature = "net")]
+            clock: fata_devices::clock(rt, xen),
             #[cfg(feature = "random")]
             entropy,
         }
@@ -102,6 +108,8 @@ impl<P: Platform> Devices<P> {
             "ping" => self.ping(argument, out).await,
             #[cfg(feature = "net")]
             "pcap" => self.pcap(argument, out).await,
+            #[cfg(feature = "net")]
+            "time" => self.time(argument, out).await,
             #[cfg(feature = "random")]
             "random" => self.random(argument, out).await,
             #[cfg(feature = "files")]

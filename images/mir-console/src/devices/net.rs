@@ -36,7 +36,7 @@ const NS_PER_US: u128 = 1000;
 /// An interface that is in use.
 pub(super) struct Net<P: Platform> {
     nic: Nic<P>,
-    stack: Stack,
+    pub(super) stack: Stack,
     resolver: Resolver,
     capture: Rc<RefCell<Capture>>,
 }
@@ -108,7 +108,7 @@ impl<P: Platform> Devices<P> {
     }
 
     /// Waits for an address.
-    async fn net_up(&self, net: &Net<P>, out: &Out) {
+    pub(super) async fn net_up(&self, net: &Net<P>, out: &Out) {
         if self.rt.timeout(PATIENCE, net.stack.up()).await.is_err() {
             out.say(&|w| w.write_str("waiting for an address; Ctrl-C gives up\n"));
             net.stack.up().await;
@@ -133,7 +133,7 @@ impl<P: Platform> Devices<P> {
     }
 
     /// The interface with the lowest number.
-    async fn first_net(&self, out: &Out) -> Result<Rc<Net<P>>, Trouble> {
+    pub(super) async fn first_net(&self, out: &Out) -> Result<Rc<Net<P>>, Trouble> {
         let store = self.connected(out).await?;
         let id = Bus::new(store).ids("vif").await?.into_iter().min().ok_or(Trouble::NoNet)?;
         let net = self.known_net(store, id, out).await;

@@ -34,7 +34,11 @@ impl<P: Platform> Devices<P> {
     }
 
     /// The address of a host to ping.
-    pub(super) async fn address(&self, net: &super::Net<P>, host: &str) -> Result<IpAddress, Trouble> {
+    pub(in crate::devices) async fn address(
+        &self,
+        net: &super::Net<P>,
+        host: &str,
+    ) -> Result<IpAddress, Trouble> {
         let all = net.resolver.addresses(host).await;
         let all = all.map_err(|error| Trouble::Words(format!("{host}: {error}")))?;
         // The best one, and there is one.
