@@ -160,6 +160,7 @@ impl Work<'_, '_> {
                 Some((name, key)) => (Owner::Name(name), key),
             };
             let next = match zone.find(key, depth, kind == Kind::DS) {
+                Found::Node(node) if alias.is_some() && self.is_loop(zone, node) => None,
                 Found::Node(node) => self.node(zone, node, owner)?,
                 Found::Cut(node) => {
                     self.token = node;
@@ -196,7 +197,7 @@ impl Work<'_, '_> {
         let kind = self.query.kind;
         let found = match kind {
             // One will do (RFC 8482 section 4.1).
-            Kind::ANY => sets.first(),
+            Kind::ANY => zone.set(node, Kind::SOA).or_else(|| sets.first()),
             _ => sets.iter().find(|set| set.kind == kind),
         };
         if let Some(set) = found {
@@ -207,13 +208,17 @@ impl Work<'_, '_> {
         if zone.tree.node(node).flags & CNAME != 0
             && let Some(set) = zone.set(node, Kind::CNAME)
         {
-            let again = matches!(owner, Owner::Name(_)) && self.has(set);
             self.put(Section::Answer, owner, zone, set, set.ttl)?;
-            let target = zone.data(set).next().and_then(Name::from_wire);
-            return Ok(target.filter(|_| !again));
+            return Ok(zone.data(set).next().and_then(Name::from_wire));
         }
         self.negative(zone)?;
         Ok(None)
+    }
+
+    /// Whether an alias leads back to one that was there already.
+    fn is_loop(&self, zone: &Zone, node: u32) -> bool {
+        zone.tree.node(node).flags & CNAME != 0
+            && zone.set(node, Kind::CNAME).is_some_and(|set| self.has(set))
     }
 
     /// It is not there, and for so long it need not be asked for again (RFC 2308 section 3).
@@ -261,7 +266,7 @@ impl Work<'_, '_> {
             return Ok(None);
         }
         self.out.single(Section::Answer, owner, Kind::CNAME, set.ttl, name.wire())?;
-        Ok(Some(name).filter(|_| !matches!(self.query.kind, Kind::CNAME | Kind::ANY)))
+        Ok(Some(name).filter(|_| self.query.kind != Kind::CNAME))
     }
 
     fn has(&self, set: &Set) -> bool {

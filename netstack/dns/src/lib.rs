@@ -2,7 +2,8 @@
 //!
 //! [`Reader`] makes a [`Zone`] of a zone file, checked as `named-checkzone` would, or says which line is wrong and why.
 //! A zone is a handful of arrays: 10,000 names take less than a megabyte. [`answer`] makes the answer to a message in a
-//! buffer, without allocating anything; [`Transfer`] sends all of a zone. None of this knows a network.
+//! buffer, without allocating anything; [`Transfer`] sends all of a zone. None of these knows a network; [`Server`] puts them
+//! on one.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
@@ -19,6 +20,7 @@ mod name;
 mod out;
 mod query;
 mod reader;
+mod server;
 mod service;
 mod text;
 mod transfer;
@@ -36,5 +38,6 @@ pub use name::{BadName, Name};
 pub use out::UDP_MAX;
 pub use query::Rcode;
 pub use reader::Reader;
+pub use server::{Counts, Options, PORT, Server};
 pub use transfer::Transfer;
 pub use zone::Zone;

@@ -101,7 +101,9 @@ fn aliases_are_followed_inside_of_the_zone() {
     check("lost.example.com", "A", "aa", "NXDOMAIN", [&[lost], &[SOA], &[]]);
     let said = ask(&zones(), "loop1.example.com", "A");
     assert_eq!((said.rcode.as_str(), said.flags.as_str()), ("NOERROR", "aa rd"));
-    assert!(said.answer.len() >= 2 && said.answer.len() <= 4, "{said:?}");
+    let loops =
+        ["loop1.example.com 3600 CNAME loop2.example.com", "loop2.example.com 3600 CNAME loop1.example.com"];
+    assert_eq!(said.answer, loops);
     // Each of these is another name.
     let said = ask(&zones(), "x.loop.example.com", "A");
     assert_eq!(said.answer[..2].iter().filter(|line| line.contains("CNAME a.loop.example.com")).count(), 2);
@@ -201,6 +203,7 @@ fn dnames_stand_for_what_is_below_them() {
 fn any_gets_one_set() {
     check("mail.example.com", "ANY", "aa", "NOERROR", [&["mail.example.com 3600 A 192.0.2.25"], &[], &[]]);
     check("deep.example.com", "ANY", "aa", "NOERROR", [&[], &[SOA], &[]]);
+    check("example.com", "ANY", "aa", "NOERROR", [&[&SOA.replace(" 300 SOA", " 3600 SOA")], &[], &[]]);
     check("nothing.example.com", "ANY", "aa", "NXDOMAIN", [&[], &[SOA], &[]]);
     check(
         "alias.example.com",
