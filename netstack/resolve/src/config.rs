@@ -23,6 +23,8 @@ pub struct Config {
     pub timeout: Duration,
     /// How often all servers are asked if none answers.
     pub attempts: u32,
+    /// How long a question may take in all, other names on the way and waiting for the network included.
+    pub limit: Duration,
     /// Letters of a question are in random case, which whoever forges an answer has to guess.
     pub mix_case: bool,
     /// Questions that are on their way at the same time; others wait.
@@ -52,6 +54,7 @@ impl Default for Config {
             hosts: Vec::new(),
             timeout: Duration::from_secs(2),
             attempts: 2,
+            limit: Duration::from_secs(30),
             mix_case: true,
             questions: 64,
             cache_entries: 256,

@@ -8,8 +8,7 @@ use alloc::rc::{Rc, Weak};
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::future::poll_fn;
-use core::mem;
-use core::task::{Poll, Waker};
+use core::task::{Context, Poll, Waker};
 use fata_rt::JoinHandle;
 
 /// A question on its way. It ends when nobody waits for it any more, and nothing of it is left.
@@ -83,7 +82,8 @@ impl Inner {
     /// Asks, and keeps what is learnt.
     async fn learn(self: &Rc<Self>, question: &Question) -> Result<Known, Error> {
         let _turn = Turn::of(self).await;
-        let found = self.find(question).await?;
+        let found = self.stack.rt().timeout(self.config.limit, self.find(question)).await;
+        let found = found.unwrap_or(Err(Error::Timeout))?;
         let (kind, most_s) = match &found.outcome {
             Ok(_) => (question.kind, self.config.ttl_most_s),
             // What leads somewhere is a name, even if there is nothing.
@@ -102,6 +102,21 @@ impl Inner {
     }
 }
 
+impl Inner {
+    /// Wakes those who wait: all of them, since the first may have given up.
+    pub(crate) fn call(&self) {
+        self.queue.take().into_iter().for_each(Waker::wake);
+    }
+
+    /// Has a task woken by that.
+    pub(crate) fn queue(&self, cx: &Context<'_>) {
+        let mut queue = self.queue.borrow_mut();
+        if !queue.iter().any(|waker| waker.will_wake(cx.waker())) {
+            queue.push(cx.waker().clone());
+        }
+    }
+}
+
 /// One of the questions that may be on their way at the same time.
 struct Turn(Rc<Inner>);
 
@@ -113,7 +128,7 @@ impl Turn {
                 inner.active.set(active + 1);
                 return Poll::Ready(());
             }
-            inner.queue.borrow_mut().push(cx.waker().clone());
+            inner.queue(cx);
             Poll::Pending
         })
         .await;
@@ -124,7 +139,6 @@ impl Turn {
 impl Drop for Turn {
     fn drop(&mut self) {
         self.0.active.set(self.0.active.get() - 1);
-        // All of them, since the first may have given up.
-        mem::take(&mut *self.0.queue.borrow_mut()).into_iter().for_each(Waker::wake);
+        self.0.call();
     }
 }

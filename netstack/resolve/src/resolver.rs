@@ -38,7 +38,7 @@ pub(crate) struct Inner {
     pub(crate) cache: RefCell<Cache>,
     servers: RefCell<Servers>,
     pub(crate) flights: RefCell<Vec<Weak<Flight>>>,
-    /// Questions on their way, and those who wait for their turn.
+    /// Questions on their way, and those who wait for their turn or for servers.
     pub(crate) active: Cell<usize>,
     pub(crate) queue: RefCell<Vec<Waker>>,
     counts: Cell<Counts>,
@@ -125,6 +125,7 @@ impl Resolver {
     /// Asks these servers from now on; those that the stack knows of, if there are none.
     pub fn set_servers(&self, servers: &[IpEndpoint]) {
         self.inner.servers.borrow_mut().set(servers);
+        self.inner.call();
     }
 
     /// Those who would be asked now.
@@ -340,6 +341,12 @@ impl Inner {
             self.refresh();
             let all = self.servers.borrow().in_order(self.now_ns());
             (!all.is_empty()).then_some(all)
+        });
+        let mut known = pin!(known);
+        let known = poll_fn(|cx| {
+            // Others may be named meanwhile.
+            self.queue(cx);
+            known.as_mut().poll(cx)
         });
         let limit = self.config.timeout * self.config.attempts.max(1);
         self.stack.rt().timeout(limit, known).await.map_err(|_| Error::NoServers)

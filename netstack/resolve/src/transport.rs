@@ -9,7 +9,7 @@ use embedded_io_async::{Read, Write};
 use fata_netstack::{Error as NetError, IpEndpoint, TcpStream, UdpSocket, tcp, udp};
 
 /// Room for answers to one question: the right one, and some that are not.
-const DATAGRAMS: udp::Options = udp::Options { datagrams: 8, bytes: 8 << 10 };
+const DATAGRAMS: udp::Options = udp::Options { datagrams: 8, bytes: 4 << 10 };
 /// After so many wrong answers somebody is guessing.
 const WRONG: u32 = 16;
 /// The first of the ports for questions: twice as many as a stack uses for itself. Those below are left to services.

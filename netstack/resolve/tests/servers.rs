@@ -50,6 +50,22 @@ fn silence_ends() {
     });
 }
 
+/// Each name leads to another, after a while.
+#[test]
+fn slowness_ends_too() {
+    run(async |rt| {
+        let world = World::new(&rt);
+        world.serve(53, |query| {
+            vec![query.reply().cname(&query.name, 60, &format!("x{}", query.name)).after(1900)]
+        });
+        let config = Config { limit: Duration::from_secs(5), ..Config::default() };
+        let resolver = world.resolver(&[at(SERVER, 53)], config);
+        let begin_ns = rt.now_ns();
+        assert_eq!(resolver.lookup("a.example.", Kind::A).await.err(), Some(Error::Timeout));
+        assert_eq!(((rt.now_ns() - begin_ns) / S, world.ours.sockets()), (5, (0, 0)));
+    });
+}
+
 #[test]
 fn what_servers_say_instead_of_an_answer() {
     run(async |rt| {
@@ -246,8 +262,13 @@ fn the_servers_are_those_of_the_stack_unless_some_are_named() {
         let begin_ns = rt.now_ns();
         assert_eq!(resolver.lookup("a.example.", Kind::A).await.err(), Some(Error::NoServers));
         assert_eq!((rt.now_ns() - begin_ns) / S, 4);
+        // One is named while somebody waits.
+        let other = resolver.clone();
+        let waits = rt.spawn(async move { other.lookup("a.example.", Kind::A).await.is_ok() });
+        rt.sleep(Duration::from_secs(1)).await;
         resolver.set_servers(&[at(SERVER, 53)]);
-        assert!(resolver.lookup("a.example.", Kind::A).await.is_ok());
+        assert_eq!(waits.await, Ok(true));
+        assert_eq!((rt.now_ns() - begin_ns) / S, 5);
         assert_eq!((resolver.servers(), resolver.remembered().0), (vec![at(SERVER, 53)], 1));
         // Another one may say something else.
         world.serve(54, |query| query.a(8));
