@@ -4,7 +4,9 @@
 //! through wherever they run.
 #![forbid(unsafe_code)]
 
+mod address_words;
 mod block_backend;
+mod cloud_disks;
 mod disk_files;
 mod disk_tables;
 mod dt_parse;
@@ -14,13 +16,16 @@ mod net_backend;
 mod resolve_answers;
 mod ring_front;
 mod script;
+mod stack_addresses;
 mod stack_frames;
 mod time_answers;
 mod vchan_peer;
 mod xenbus_nodes;
 mod xenstore_replies;
 
+pub use address_words::address_words;
 pub use block_backend::block_backend;
+pub use cloud_disks::cloud_disks;
 pub use disk_files::disk_files;
 pub use disk_tables::disk_tables;
 pub use dt_parse::dt_parse;
@@ -28,6 +33,7 @@ pub use dt_print::dt_print;
 pub use net_backend::net_backend;
 pub use resolve_answers::resolve_answers;
 pub use ring_front::ring_front;
+pub use stack_addresses::stack_addresses;
 pub use stack_frames::stack_frames;
 pub use time_answers::time_answers;
 pub use vchan_peer::vchan_peer;

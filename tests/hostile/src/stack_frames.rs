@@ -23,7 +23,18 @@ const TURNS: u32 = 2000;
 /// What is open at most: two sockets of ours, the backlog, connections that are served and that end.
 const SOCKETS: usize = 2 + 8 + 600;
 
-struct Clock(Cell<u64>);
+pub(crate) struct Clock(Cell<u64>);
+
+impl Clock {
+    /// From the first second on.
+    pub(crate) fn new() -> Self {
+        Self(Cell::new(1_000_000_000))
+    }
+
+    pub(crate) fn go_on(&self, ms: u64) {
+        self.0.set(self.0.get() + ms * 1_000_000);
+    }
+}
 
 impl Machine for Clock {
     fn demux(&self) {}
@@ -63,7 +74,7 @@ pub fn stack_frames(input: &[u8]) {
     siege.end();
 }
 
-fn config(words: &[(&str, &str)]) -> Config {
+pub(crate) fn config(words: &[(&str, &str)]) -> Config {
     let mut config = Config::default();
     for (name, value) in words {
         config.word(name, value).unwrap();
@@ -81,7 +92,7 @@ impl Siege {
             room: 4096,
         };
         let (near, far, _) = wire::pair(options);
-        let clock = Rc::new(Clock(Cell::new(1_000_000_000)));
+        let clock = Rc::new(Clock::new());
         let executor = Executor::new(clock.clone());
         let rt = executor.rt();
         let v4 = if mode & 16 == 0 { "10.0.0.1/24" } else { "dhcp" };
@@ -104,7 +115,7 @@ impl Siege {
         let mut bytes = match control & 7 {
             0 => {
                 let ms = TIMES_MS[usize::from(control >> 6)];
-                self.clock.0.set(self.clock.0.get() + ms * 1_000_000);
+                self.clock.go_on(ms);
                 return Some(());
             }
             1 => {
@@ -257,7 +268,7 @@ fn ethernet(v6: bool) -> Vec<u8> {
     frame
 }
 
-fn packet(from: IpAddress, to: IpAddress, protocol: IpProtocol, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn packet(from: IpAddress, to: IpAddress, protocol: IpProtocol, payload: &[u8]) -> Vec<u8> {
     let ip = IpRepr::new(from, to, protocol, payload.len(), 255);
     let mut frame = ethernet(ip.header_len() == 40);
     frame.resize(14 + ip.header_len(), 0);

@@ -9,8 +9,10 @@ use std::path::{Path, PathBuf};
 type Target = fn(&[u8]);
 
 /// Of all targets, by name, with the folder of its corpus.
-const TARGETS: [(&str, &str, Target); 13] = [
+const TARGETS: [(&str, &str, Target); 16] = [
+    ("address_words", "address-words", fata_hostile::address_words),
     ("block_backend", "block-backend", fata_hostile::block_backend),
+    ("cloud_disks", "cloud-disks", fata_hostile::cloud_disks),
     ("disk_files", "disk-files", fata_hostile::disk_files),
     ("disk_tables", "disk-tables", fata_hostile::disk_tables),
     ("dt_parse", "device-trees", fata_hostile::dt_parse),
@@ -18,6 +20,7 @@ const TARGETS: [(&str, &str, Target); 13] = [
     ("net_backend", "net-backend", fata_hostile::net_backend),
     ("resolve_answers", "resolve-answers", fata_hostile::resolve_answers),
     ("ring_front", "rings", fata_hostile::ring_front),
+    ("stack_addresses", "stack-addresses", fata_hostile::stack_addresses),
     ("stack_frames", "stack-frames", fata_hostile::stack_frames),
     ("time_answers", "time-answers", fata_hostile::time_answers),
     ("vchan_peer", "vchan-peer", fata_hostile::vchan_peer),
@@ -73,5 +76,5 @@ macro_rules! corpora {
 }
 
 corpora! {
-    block_backend disk_files disk_tables dt_parse dt_print net_backend resolve_answers ring_front stack_frames time_answers vchan_peer xenbus_nodes xenstore_replies
+    address_words block_backend cloud_disks disk_files disk_tables dt_parse dt_print net_backend resolve_answers ring_front stack_addresses stack_frames time_answers vchan_peer xenbus_nodes xenstore_replies
 }
