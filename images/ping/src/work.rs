@@ -22,13 +22,15 @@ struct View {
     mac: [u8; 6],
     addresses: Vec<IpCidr>,
     lease: Option<Lease>,
+    name_servers: Vec<IpAddress>,
 }
 
 impl View {
     fn of(stack: &Stack) -> Self {
         let link = stack.link();
         let (addresses, lease) = (stack.addresses(), stack.lease());
-        Self { up: link.up, epoch: link.epoch, mac: link.mac.0, addresses, lease }
+        let name_servers = stack.name_servers();
+        Self { up: link.up, epoch: link.epoch, mac: link.mac.0, addresses, lease, name_servers }
     }
 }
 
@@ -61,6 +63,9 @@ impl fmt::Display for News<'_> {
                 Some(gateway) => writeln!(f, "{gateway}")?,
                 None => writeln!(f, "none")?,
             }
+        }
+        for server in new.name_servers.iter().filter(|server| !old.name_servers.contains(server)) {
+            writeln!(f, "name server {server}")?;
         }
         Ok(())
     }

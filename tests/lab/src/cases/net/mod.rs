@@ -2,6 +2,7 @@
 //!
 //! Each case ends with nothing left in dom0 and Xen of its guests.
 
+mod addresses;
 mod comes_and_goes;
 mod echo;
 mod features;
@@ -24,6 +25,7 @@ const PING: &str = "ping";
 const NET_BENCH: &str = "net-bench";
 
 pub(super) fn add(cases: &mut Vec<Case>) {
+    addresses::add(cases);
     pings::add(cases);
     first::add(cases);
     names::add(cases);
@@ -40,13 +42,23 @@ fn case(
     seconds: u64,
     run: impl Fn(&Network<'_>) -> Result<()> + Send + Sync + 'static,
 ) -> Case {
+    case_with(image, name, seconds, move |_, network| run(network))
+}
+
+/// The same that needs to know of the lab.
+fn case_with(
+    image: &'static str,
+    name: &str,
+    seconds: u64,
+    run: impl Fn(&Context<'_>, &Network<'_>) -> Result<()> + Send + Sync + 'static,
+) -> Case {
     let run = move |ctx: &Context<'_>| {
         let dom0 = ctx.dom0(Spot::XL)?;
         let left = || ctx.left();
         let parts = ctx.lab.xen(Spot::XL.xen, &Progress::quiet())?;
         let peer = ctx.peer.context("the program for Linux was not built")?;
         let network = Network::new(&dom0, ctx.lab, &parts, ctx.built.image.clone(), peer, &left)?;
-        run(&network)?;
+        run(ctx, &network)?;
         network.nothing_left()
     };
     Case { image, peer: true, ..Case::new(Spot::XL, name, run) }.limit(seconds)
