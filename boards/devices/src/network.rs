@@ -25,7 +25,7 @@ pub struct Network<P: Platform> {
 }
 
 /// Brings the first card up, whether it is there already or not, and a stack on it. Its addresses are chosen from all that
-/// [`addresses`] asks; `more` is what other devices say about them, and comes before Xenstore. Waits until there is enough
+/// [`addresses`] asks; `more` is what another device says about them. Waits until there is enough
 /// [`entropy`], and not for the link or an address.
 pub async fn network<P: Platform>(
     rt: &Rt,
