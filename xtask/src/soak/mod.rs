@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use clap::Args;
-use fata_lab::{Effort, Figures, Lab, Progress, Soak, in_words};
+use fata_lab::{Effort, Figures, Lab, Progress, Soak, Soaked, in_words};
 use serde_json::json;
 
 use crate::table;
@@ -18,7 +18,7 @@ use crate::table;
 /// Do things over and over, to find what happens seldom or adds up
 #[derive(Args)]
 pub(crate) struct Options {
-    /// create-destroy, fifty, detach, rebind, net-boots, net-rebind, vchan-kills, vchan-stream, fuzz; all of them if none
+    /// create-destroy, fifty, detach, rebind, net-boots, net-rebind, vchan-kills, vchan-stream, dns-diff, fuzz; all of them if none
     /// is named
     #[arg(value_parser = names())]
     names: Vec<String>,
@@ -37,9 +37,12 @@ pub(crate) struct Options {
 }
 
 const FUZZ: &str = "fuzz";
+const DNS_DIFF: &str = "dns-diff";
+/// Queries that are enough.
+const QUERIES: u64 = 10_000;
 
 fn names() -> Vec<&'static str> {
-    Soak::ALL.iter().map(|soak| soak.name()).chain([FUZZ]).collect()
+    Soak::ALL.iter().map(|soak| soak.name()).chain([DNS_DIFF, FUZZ]).collect()
 }
 
 /// What became of one of them.
@@ -70,7 +73,15 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let mut lines = Vec::new();
     let wanted = |name: &str| options.names.is_empty() || options.names.iter().any(|n| n == name);
     for soak in Soak::ALL.into_iter().filter(|soak| wanted(soak.name())) {
-        lines.push(on_xen(&lab, soak, options, &ui)?);
+        let run = |effort, tell: &dyn Fn(u64)| soak.run(&lab, effort, tell, &ui);
+        // However long it takes, there are not more at once.
+        let usual = (options.minutes.is_none() || soak == Soak::Fifty).then(|| soak.usual());
+        lines.push(one(soak.name(), usual, options, &ui, run)?);
+    }
+    if wanted(DNS_DIFF) {
+        let run = |effort, tell: &dyn Fn(u64)| fata_lab::dns_diff(&lab, effort, tell, &ui);
+        let usual = options.minutes.is_none().then_some(QUERIES);
+        lines.push(one(DNS_DIFF, usual, options, &ui, run)?);
     }
     if wanted(FUZZ) {
         let minutes = options.minutes.unwrap_or(fuzz::MINUTES);
@@ -98,18 +109,24 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-fn on_xen(lab: &Lab, soak: Soak, options: &Options, ui: &Progress) -> Result<Line> {
+/// Does one of them as often as is asked for, or as is `usual`; a time alone means as often as it takes.
+fn one(
+    name: &str,
+    usual: Option<u64>,
+    options: &Options,
+    ui: &Progress,
+    run: impl FnOnce(Effort, &dyn Fn(u64)) -> Result<Soaked>,
+) -> Result<Line> {
     let time = options.minutes.map(|minutes| Duration::from_secs(minutes * 60));
-    // A time alone means as often as it takes.
-    let count = options.count.or_else(|| (time.is_none() || soak == Soak::Fifty).then(|| soak.usual()));
-    let step = ui.step(soak.name());
+    let count = options.count.or(usual);
+    let step = ui.step(name);
     let began = Instant::now();
     let said = Cell::new(began);
     let tell = |done: u64| {
         // Where there are no bars, a line now and then.
         if !std::io::stderr().is_terminal() && said.get().elapsed() >= Duration::from_secs(60) {
             said.set(Instant::now());
-            eprintln!("{}: {done} after {} s", soak.name(), began.elapsed().as_secs());
+            eprintln!("{name}: {done} after {} s", began.elapsed().as_secs());
         }
         let share = |part: f64, of: f64| (part / of * 100.0).min(100.0) as u64;
         let percent = match (count, time) {
@@ -119,14 +136,14 @@ fn on_xen(lab: &Lab, soak: Soak, options: &Options, ui: &Progress) -> Result<Lin
         };
         step.percent(&format!("{done}"), percent);
     };
-    let soaked = soak.run(lab, Effort { count, time }, &tell, ui)?;
+    let soaked = run(Effort { count, time }, &tell)?;
     let (outcome, figures) = match soaked.result {
         Ok(figures) => (Outcome::Passed, figures),
         Err(error) => (Outcome::Failed(format!("{error:#}")), Figures::new()),
     };
     step.done(outcome.word());
     let (log, seed) = (Some(soaked.folder), Some(soaked.seed));
-    Ok(Line { name: soak.name().to_owned(), outcome, figures, took: began.elapsed(), log, seed })
+    Ok(Line { name: name.to_owned(), outcome, figures, took: began.elapsed(), log, seed })
 }
 
 impl Outcome {

@@ -11,6 +11,7 @@ mod crash;
 mod devices;
 mod dialogue;
 mod disks;
+mod dns;
 mod ends;
 mod greets;
 mod hardship;
@@ -66,6 +67,7 @@ pub fn all() -> Vec<Case> {
     lent::add(&mut cases);
     vchan::add(&mut cases);
     net::add(&mut cases);
+    dns::add(&mut cases);
     idle::add(&mut cases);
     bare::add(&mut cases);
     cases
