@@ -5,6 +5,7 @@
 mod addresses;
 mod comes_and_goes;
 mod echo;
+mod dns;
 mod features;
 mod first;
 mod names;
@@ -26,6 +27,7 @@ const NET_BENCH: &str = "net-bench";
 
 pub(super) fn add(cases: &mut Vec<Case>) {
     addresses::add(cases);
+    dns::add(cases);
     pings::add(cases);
     first::add(cases);
     names::add(cases);
