@@ -9,12 +9,14 @@ use std::path::{Path, PathBuf};
 type Target = fn(&[u8]);
 
 /// Of all targets, by name, with the folder of its corpus.
-const TARGETS: [(&str, &str, Target); 16] = [
+const TARGETS: [(&str, &str, Target); 18] = [
     ("address_words", "address-words", fata_hostile::address_words),
     ("block_backend", "block-backend", fata_hostile::block_backend),
     ("cloud_disks", "cloud-disks", fata_hostile::cloud_disks),
     ("disk_files", "disk-files", fata_hostile::disk_files),
     ("disk_tables", "disk-tables", fata_hostile::disk_tables),
+    ("dns_query", "dns-query", fata_hostile::dns_query),
+    ("dns_zone", "dns-zone", fata_hostile::dns_zone),
     ("dt_parse", "device-trees", fata_hostile::dt_parse),
     ("dt_print", "device-trees", fata_hostile::dt_print),
     ("net_backend", "net-backend", fata_hostile::net_backend),
@@ -76,5 +78,5 @@ macro_rules! corpora {
 }
 
 corpora! {
-    address_words block_backend cloud_disks disk_files disk_tables dt_parse dt_print net_backend resolve_answers ring_front stack_addresses stack_frames time_answers vchan_peer xenbus_nodes xenstore_replies
+    address_words block_backend cloud_disks disk_files disk_tables dns_query dns_zone dt_parse dt_print net_backend resolve_answers ring_front stack_addresses stack_frames time_answers vchan_peer xenbus_nodes xenstore_replies
 }
