@@ -267,7 +267,7 @@ impl Server {
     /// Writes all of it, as long as the peer goes on to take something.
     async fn write(&self, rt: &Rt, mut stream: &TcpStream, mut message: &[u8]) -> Option<()> {
         while !message.is_empty() {
-            let written = rt.timeout(self.options.idle, stream.write(message)).await.ok()?.ok()?;
+            let written = rt.timeout(self.patience(), stream.write(message)).await.ok()?.ok()?;
             message = &message[written..];
         }
         Some(())
