@@ -21,7 +21,7 @@ impl<P: Platform> Devices<P> {
                 out.say(&|w| {
                     let t = &mut Table::new(w, out.ink);
                     rows(t, &self.entropy)?;
-                    t.row("drawn just now", format_args!("{:016x}{:016x}", numbers[0], numbers[1]))
+                    t.row("drawn now", format_args!("{:016x}{:016x}", numbers[0], numbers[1]))
                 });
             }
             Some("raw") => {

@@ -20,6 +20,7 @@ mod lent;
 mod memory;
 mod net;
 mod orders;
+mod random;
 mod store;
 mod trees;
 mod vchan;
@@ -59,6 +60,7 @@ pub fn all() -> Vec<Case> {
     hardship::add(&mut cases);
     trees::add(&mut cases);
     clock::add(&mut cases);
+    random::add(&mut cases);
     disks::add(&mut cases);
     devices::add(&mut cases);
     store::add(&mut cases);
