@@ -10,7 +10,7 @@
 //! is worth 128 bits, so that somebody who knew the state cannot follow it by guessing a little at a time.
 //!
 //! ChaCha20 mixes as well: input is XORed into a key, whose first output is the next one. That cannot be undone without
-//! knowing the input, and costs no code that is not there already, while SHA-256 would be some kilobytes of it.
+//! knowing the input, and costs no code that is not there already, while SHA-256 would be a kilobyte or two more.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 

@@ -34,7 +34,8 @@ fn without_a_seed(ctx: &Context<'_>, spot: Spot) -> Result<()> {
     all_differ(drawn)
 }
 
-/// Catches: the CPU's own numbers not found, or not read as they are; a secret that is shown.
+/// Catches: the CPU's own numbers not found, or not read as they are; a secret that is shown; work that takes longer at
+/// times without noise.
 fn of_the_cpu(ctx: &Context<'_>, spot: Spot) -> Result<()> {
     const SECRET: &str = "00112233445566778899aabbccddeeff";
     let mut drawn = Vec::new();
@@ -46,12 +47,25 @@ fn of_the_cpu(ctx: &Context<'_>, spot: Spot) -> Result<()> {
         let said = ctx.ask(&running.guest, "random")?;
         ensure!(number(&said, "RNDR")? == 256 && number(&said, "command line")? == 128, "{said}");
         drawn.push(row(&said, "drawn now")?.to_owned());
+        is_even(&ctx.ask(&running.guest, "random raw 300")?)?;
         for command in ["about", "dt /chosen", "log"] {
             let said = ctx.ask(&running.guest, command)?;
             ensure!(!said.contains(SECRET), "{command} shows the secret:\n{said}");
         }
     }
     all_differ(drawn)
+}
+
+/// Where time is instructions there is no noise, and work takes the same time each time: else what is taken for noise is not.
+fn is_even(said: &str) -> Result<()> {
+    let times: Vec<u64> = {
+        // The first is in the command.
+        said.split_ascii_whitespace().filter_map(|word| word.parse().ok()).skip(1).collect()
+    };
+    let alike = |time: &u64| times.iter().filter(|other| other.abs_diff(*time) <= 1).count();
+    let most = times.iter().map(alike).max().unwrap_or(0);
+    ensure!(times.len() == 300 && most * 10 > times.len() * 9, "{most} are alike of these:\n{said}");
+    Ok(())
 }
 
 /// Catches: the seed that libxl gives not used; one in Xenstore not found, not removed, or not waited for.
