@@ -25,7 +25,8 @@ pub struct Network<P: Platform> {
 }
 
 /// Brings the first card up, whether it is there already or not, and a stack on it. Its addresses are chosen from all that
-/// [`addresses`] asks; `more` is what another device says about them. Waits until there is enough
+/// [`addresses`] asks; `more` is what another device says about them. With the
+/// feature `metadata` the word `metadata` has the server at 169.254.169.254 asked as well, once there is an address. Waits until there is enough
 /// [`entropy`], and not for the link or an address.
 pub async fn network<P: Platform>(
     rt: &Rt,
@@ -41,9 +42,22 @@ pub async fn network<P: Platform>(
     let told = told.map(|(origin, text)| Source::words(origin, words(text)));
     let told: Vec<_> = told.into_iter().chain(more).collect();
     // While the card connects.
-    let addresses = addresses(store, 0, told).await;
+    #[cfg_attr(not(feature = "metadata"), allow(unused_mut, reason = "nobody adds to it"))]
+    let mut addresses = addresses(store, 0, told).await;
     let random = entropy.seeded().await;
     let stack = Stack::start(rt, Parked::new(nic.phy()), addresses.config(), &random);
+    #[cfg(feature = "metadata")]
+    if words(info.cmdline).any(|word| word == ("metadata", "")) {
+        let (rt2, stack) = (rt.clone(), stack.clone());
+        drop(rt.spawn(async move {
+            stack.up().await;
+            addresses.ask_metadata(&rt2, &stack).await;
+            addresses.follow(&rt2, &stack);
+        }));
+    } else {
+        addresses.follow(rt, &stack);
+    }
+    #[cfg(not(feature = "metadata"))]
     addresses.follow(rt, &stack);
     if options.multicast {
         let (stack, nic) = (stack.clone(), nic.clone());

@@ -210,3 +210,20 @@ fn addresses_come_from_the_store_and_follow_it() {
     }
     finish(session, &back);
 }
+
+#[test]
+fn in_place_of_an_address_that_somebody_has_comes_the_next() {
+    let (session, back) = session("quiet colours=off ip=10.0.0.2/24 ip6=off");
+    session.server.write(&format!("{HOME}/data/ip"), "10.0.0.8/24");
+    assert!(session.ask("net").contains("10.0.0.2/24\n"));
+    // A neighbour tells everybody that it has it.
+    let mut claim = vec![0xff; 6];
+    claim.extend(NEIGHBOUR);
+    claim.extend([8, 6, 0, 1, 8, 0, 6, 4, 0, 1]);
+    claim.extend(NEIGHBOUR);
+    claim.extend([10, 0, 0, 2, 0, 0, 0, 0, 0, 0, 10, 0, 0, 2]);
+    back.inject(&Frame::new(claim));
+    let seen = session.ask("net");
+    assert!(seen.contains("10.0.0.8/24\n") && !seen.contains("10.0.0.2/24"), "{seen}");
+    finish(session, &back);
+}

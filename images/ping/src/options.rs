@@ -52,6 +52,10 @@ impl Options {
                 options.cidata = true;
                 continue;
             }
+            // The board's affair.
+            if (name, value) == ("metadata", "") {
+                continue;
+            }
             let known = Topic::of(name, value).map(drop);
             if known
                 .or_else(|| options.wish.word(name, value))
