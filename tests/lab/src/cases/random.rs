@@ -58,10 +58,9 @@ fn of_the_cpu(ctx: &Context<'_>, spot: Spot) -> Result<()> {
 
 /// Where time is instructions there is no noise, and work takes the same time each time: else what is taken for noise is not.
 fn is_even(said: &str) -> Result<()> {
-    let times: Vec<u64> = {
-        // The first is in the command.
-        said.split_ascii_whitespace().filter_map(|word| word.parse().ok()).skip(1).collect()
-    };
+    let lines = said.lines().filter(|line| line.starts_with(' '));
+    let times: Vec<u64> =
+        lines.flat_map(str::split_ascii_whitespace).filter_map(|word| word.parse().ok()).collect();
     let alike = |time: &u64| times.iter().filter(|other| other.abs_diff(*time) <= 1).count();
     let most = times.iter().map(alike).max().unwrap_or(0);
     ensure!(times.len() == 300 && most * 10 > times.len() * 9, "{most} are alike of these:\n{said}");

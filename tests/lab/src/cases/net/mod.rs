@@ -4,8 +4,8 @@
 
 mod addresses;
 mod comes_and_goes;
-mod echo;
 mod dns;
+mod echo;
 mod features;
 mod first;
 mod names;
