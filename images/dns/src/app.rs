@@ -10,10 +10,10 @@ use core::future::{pending, poll_fn};
 use core::pin::pin;
 use core::task::Poll;
 use embedded_io_async::{Read, Write};
+use fata_boot::info::BootInfo;
 use fata_dns::Server;
 use fata_kit::{Gone, Terminal};
-use fata_link::Parked;
-use fata_netstack::{Random, Stack};
+use fata_netstack::Stack;
 use fata_rt::Rt;
 use fata_xenstore::{Watch, Xenstore};
 use xen_hyp::{Platform, Xen};
@@ -26,10 +26,10 @@ pub async fn app<P: Platform, C: Read + Write>(
     rt: Rt,
     xen: Rc<Xen<P>>,
     console: C,
-    cmdline: &str,
+    info: &BootInfo<'_>,
 ) -> Result<(), Gone> {
     let mut terminal = Terminal::new(console);
-    let begun = match begin(&rt, &xen, cmdline).await {
+    let begun = match begin(&rt, &xen, info).await {
         Ok(begun) => begun,
         Err(reason) => return terminal.print(&|out| writeln!(out, "FAILURE: {reason}")).await,
     };
@@ -52,8 +52,8 @@ pub async fn app<P: Platform, C: Read + Write>(
         match ears.next(&mut terminal).await? {
             Next::Changed | Next::Typed(true) => load(&mut loader, &server, &mut terminal).await?,
             Next::Typed(false) => {
-                let (all, counts) = (server.counts(), stack.counts());
-                terminal.print(&|out| writeln!(out, "{all}\n{counts:?}")).await?;
+                let all = server.counts();
+                terminal.print(&|out| writeln!(out, "{all}")).await?;
             }
         }
     }
@@ -67,34 +67,28 @@ struct Begun<P: Platform> {
     port: u16,
 }
 
-async fn begin<P: Platform>(rt: &Rt, xen: &Rc<Xen<P>>, cmdline: &str) -> Result<Begun<P>, String> {
-    let mut options = Options::parse(cmdline)?;
+async fn begin<P: Platform>(rt: &Rt, xen: &Rc<Xen<P>>, info: &BootInfo<'_>) -> Result<Begun<P>, String> {
+    let options = Options::parse(info.cmdline)?;
     let store = match fata_devices::store(rt, xen) {
         Ok(Some(store)) => store,
         Ok(None) => return Err("this domain has no Xenstore".into()),
         Err(error) => return Err(format!("{error}")),
     };
-    let (ip, gw) = (read(&store, "data/ip").await?, read(&store, "data/gw").await?);
-    options.xenstore(ip.as_deref(), gw.as_deref())?;
-    options.config.check().map_err(|error| format!("{error}"))?;
-    let nic = fata_devices::nic(rt, xen, &store, 0, options.nic);
-    // As good as it gets without entropy.
-    let random = Random::known(rt.now_ns());
-    let stack = Stack::start(rt, Parked::new(nic.phy()), options.config, &random);
-    let server = Server::new(options.serve, random.number());
+    let network = fata_devices::network(rt, xen, &store, info, options.nic, None).await;
+    let server = Server::new(options.serve, network.random.number());
     let loader = Loader {
-        rt: rt.clone(),
-        xen: xen.clone(),
         store: store.clone(),
-        disks: Default::default(),
+        #[cfg(feature = "files")]
+        disks: crate::files::Disks {
+            rt: rt.clone(),
+            xen: xen.clone(),
+            store: store.clone(),
+            open: Vec::new(),
+        },
         sources: options.sources,
         origin: options.origin,
     };
-    Ok(Begun { stack, store, server, loader, port: options.port })
-}
-
-async fn read<P: Platform>(store: &Xenstore<P>, path: &str) -> Result<Option<String>, String> {
-    store.try_read_string(path).await.map_err(|error| format!("{path}: {error}"))
+    Ok(Begun { stack: network.stack, store, server, loader, port: options.port })
 }
 
 /// Reads all zones, and serves them from then on. If one is bad, those that there were stay.

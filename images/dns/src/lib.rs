@@ -3,7 +3,7 @@
 //! `zone=` says where a zone is, as often as there are zones: `zone=image`, the one that was built in (`FATA_DNS_ZONE` names
 //! the file when the image is built), which is what it has without a word; `zone=store`, those in Xenstore, where each node
 //! below `data/zone` of this domain is one, or has its pieces below it, in the order of their numbers; or
-//! `zone=[DISK[pN]:]/PATH`, a file on a disk, of ext2 to ext4 or FAT. `origin=NAME` is what names go on with until a file says
+//! `zone=[DISK[pN]:]/PATH`, a file on a disk, of ext2 to ext4 or FAT (with the feature `files`). `origin=NAME` is what names go on with until a file says
 //! `$ORIGIN`.
 //!
 //! `axfr=ADDRESS[,ADDRESS]` are those who may have whole zones, `rate=N` (200) is how many like answers a second a network
@@ -19,12 +19,16 @@
 extern crate alloc;
 
 mod app;
+#[cfg(feature = "files")]
+mod files;
 mod load;
 mod options;
 
 pub use app::app;
+#[cfg(feature = "files")]
+pub use files::Place;
 pub use load::parse;
-pub use options::{Options, Place, Source};
+pub use options::{Options, Source};
 
 /// The zone that was built in.
 pub const ZONE: &[u8] = include_bytes!(env!("FATA_DNS_ZONE_FILE"));

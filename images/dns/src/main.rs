@@ -15,7 +15,7 @@ fn main(boot: board::Boot) -> ! {
     // A console that is gone is nobody to tell.
     let _ = rt::run(&xen, async |rt| {
         board::attend(&rt, &console);
-        dns::app(rt, xen.clone(), &*console, parts.info.cmdline).await
+        dns::app(rt, xen.clone(), &*console, &parts.info).await
     });
     board::shutdown(&xen, &console, Reason::Poweroff)
 }

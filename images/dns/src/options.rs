@@ -1,34 +1,13 @@
 //! What the command line asks for.
 
+#[cfg(feature = "files")]
+use crate::files::Place;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use fata_block::number;
+use fata_addresses::Topic;
 use fata_dns::{Name, PORT};
 use fata_kit::words;
-use fata_netstack::{Config, V4};
-
-/// A file on a disk, as in `xvdap2:/etc/zone`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// The number of the disk.
-    pub disk: u32,
-    /// All of the disk if it is not named.
-    pub partition: Option<u32>,
-    /// From the root of the file system on.
-    pub path: String,
-}
-
-impl Place {
-    fn parse(text: &str) -> Option<Self> {
-        let (disk, path) = text.split_once(':').unwrap_or(("xvda", text));
-        let parts = disk.rsplit_once('p').filter(|(name, _)| number(name).is_some());
-        let parts = parts.and_then(|(name, digits)| Some((name, digits.parse().ok()?)));
-        let (disk, partition) = parts.map_or((disk, None), |(name, part)| (name, Some(part)));
-        path.starts_with('/').then_some(())?;
-        Some(Self { disk: number(disk)?, partition, path: path.into() })
-    }
-}
 
 /// Where a zone is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,16 +17,13 @@ pub enum Source {
     /// In Xenstore; there may be several.
     Store,
     /// On a disk.
+    #[cfg(feature = "files")]
     File(Place),
 }
 
-/// All of it.
+/// All of it, but addresses.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Our addresses.
-    pub config: Config,
-    /// Whether there was a word about IPv4.
-    pub says_v4: bool,
     /// For the network card.
     pub nic: fata_net::Options,
     /// Where the zones are.
@@ -64,8 +40,6 @@ impl Options {
     /// Reads a command line. An error says which word makes no sense.
     pub fn parse(cmdline: &str) -> Result<Self, String> {
         let mut options = Self {
-            config: Config::default(),
-            says_v4: false,
             nic: fata_net::Options::default(),
             sources: Vec::new(),
             origin: None,
@@ -73,11 +47,8 @@ impl Options {
             serve: fata_dns::Options::default(),
         };
         for (name, value) in words(cmdline) {
-            options.says_v4 |= name == "ip";
-            match options.config.word(name, value) {
-                Ok(true) => continue,
-                Ok(false) => {}
-                Err(error) => return Err(format!("{name}={value}: {error}")),
+            if name == "seed" || Topic::of(name, value).is_some() {
+                continue;
             }
             if options.word(name, value).or_else(|| options.nic.word(name, value)).is_none() {
                 return Err(format!("the command line makes no sense at {name}={value}"));
@@ -95,7 +66,10 @@ impl Options {
             "zone" => self.sources.push(match value {
                 "image" => Source::Image,
                 "store" => Source::Store,
+                #[cfg(feature = "files")]
                 _ => Source::File(Place::parse(value)?),
+                #[cfg(not(feature = "files"))]
+                _ => return None,
             }),
             "origin" => self.origin = Some(Name::parse(value.as_bytes(), Some(&Name::ROOT)).ok()?),
             "axfr" => {
@@ -111,23 +85,6 @@ impl Options {
         }
         Some(())
     }
-
-    /// Takes what Xenstore says, if the command line did not say anything.
-    pub fn xenstore(&mut self, ip: Option<&str>, gw: Option<&str>) -> Result<(), String> {
-        if self.says_v4 {
-            return Ok(());
-        }
-        for (name, value) in [("ip", ip), ("gw", gw)] {
-            let Some(value) = value else { continue };
-            if let Err(error) = self.config.word(name, value.trim_ascii()) {
-                return Err(format!("data/{name} is {value:?}: {error}"));
-            }
-        }
-        if ip.is_none() {
-            self.config.v4 = V4::Dhcp;
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]
@@ -137,18 +94,11 @@ mod tests {
     #[test]
     fn words_are_understood_or_refused() {
         let options = Options::parse(
-            "ip=10.0.0.2/24 zone=image zone=store zone=/a/b zone=xvdbp2:/c axfr=10.0.0.1,fd00::1 rate=0 slip=3 \
-             port=5353 connections=4 origin=example.com",
+            "ip=10.0.0.2/24 zone=image zone=store axfr=10.0.0.1,fd00::1 rate=0 slip=3 port=5353 connections=4 \
+             origin=example.com",
         )
         .unwrap();
-        let file = |disk, partition, path: &str| Source::File(Place { disk, partition, path: path.into() });
-        let expected = [
-            Source::Image,
-            Source::Store,
-            file(number("xvda").unwrap(), None, "/a/b"),
-            file(number("xvdb").unwrap(), Some(2), "/c"),
-        ];
-        assert_eq!(options.sources, expected);
+        assert_eq!(options.sources, [Source::Image, Source::Store]);
         assert_eq!((options.serve.peers.len(), options.serve.rate, options.serve.slip), (2, 0, 3));
         assert_eq!((options.port, options.serve.connections), (5353, 4));
         assert_eq!(options.origin.unwrap().to_string(), "example.com.");

@@ -6,6 +6,7 @@ use crate::name::{Key, Name};
 use crate::tree::{APEX, CNAME, CUT, DNAME, Tree};
 use crate::zone::{Set, Zone};
 use alloc::vec::Vec;
+use core::cmp::Ordering;
 
 /// How large a zone may become.
 #[derive(Clone, Copy, Debug)]
@@ -99,7 +100,7 @@ impl Build {
     /// of each set's first record.
     pub(crate) fn finish(mut self) -> Result<(Zone, Vec<u32>), ZoneError> {
         self.drop_doubles();
-        self.records.sort_unstable_by_key(|record| (record.node, record.kind, record.at));
+        sort(&mut self.records, &|a, b| a.place().cmp(&b.place()).then(a.at.cmp(&b.at)));
         let (mut sets, mut lines, mut data) = (Vec::new(), Vec::new(), Vec::new());
         let too_large = |line| move |_| ZoneError::new(line, What::TooLarge, b"");
         data.try_reserve_exact(self.data.len() + 2 * self.records.len()).map_err(too_large(0))?;
@@ -141,14 +142,25 @@ impl Build {
     fn drop_doubles(&mut self) {
         let Self { records, data, .. } = self;
         let bytes = |record: &Record| &data[record.at as usize..][..usize::from(record.len)];
-        records.sort_unstable_by(|a, b| {
-            let key = |record: &Record| (record.node, record.kind);
-            key(a).cmp(&key(b)).then_with(|| bytes(a).cmp(bytes(b))).then(a.at.cmp(&b.at))
+        sort(records, &|a, b| {
+            a.place().cmp(&b.place()).then_with(|| bytes(a).cmp(bytes(b))).then(a.at.cmp(&b.at))
         });
         records.dedup_by(|b, a| same_set(a, b) && bytes(a) == bytes(b));
     }
 }
 
 fn same_set(a: &Record, b: &Record) -> bool {
-    (a.node, a.kind) == (b.node, b.kind)
+    a.place() == b.place()
+}
+
+impl Record {
+    fn place(&self) -> (u32, Kind) {
+        (self.node, self.kind)
+    }
+}
+
+/// Once for all orders, since each would be some kilobytes of code.
+#[inline(never)]
+fn sort(records: &mut [Record], order: &dyn Fn(&Record, &Record) -> Ordering) {
+    records.sort_unstable_by(order);
 }

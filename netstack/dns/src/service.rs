@@ -30,7 +30,11 @@ pub(crate) fn parse(words: &[Word<'_>], out: &mut Vec<u8>) -> Result<(), ZoneErr
     for word in words {
         parameters.push((parameter(word.raw).ok_or_else(|| word.error(What::Parameter))?, word));
     }
-    parameters.sort_by_key(|((key, _), _)| *key);
+    // In a zone file there are few, and a sort is some kilobytes.
+    for index in 1..parameters.len() {
+        let place = parameters[..index].iter().position(|other| other.0.0 > parameters[index].0.0);
+        place.iter().for_each(|place| parameters[*place..=index].rotate_right(1));
+    }
     if let Some(pair) = parameters.windows(2).find(|pair| pair[0].0.0 == pair[1].0.0) {
         return Err(pair[1].1.error(What::ParameterTwice));
     }
@@ -84,8 +88,9 @@ fn wire_of(key: u16, text: &[u8]) -> Option<Vec<u8>> {
             for name in text.split(|&byte| byte == b',') {
                 keys.push(key_of(name)?.0);
             }
-            keys.sort_unstable();
-            wire.extend(keys.into_iter().flat_map(u16::to_be_bytes));
+            while let Some((least, _)) = keys.iter().enumerate().min_by_key(|(_, key)| **key) {
+                wire.extend_from_slice(&u16::to_be_bytes(keys.swap_remove(least)));
+            }
         }
         ALPN => return list(text),
         PORT => wire.extend_from_slice(&(number(text, 0xffff)? as u16).to_be_bytes()),

@@ -245,6 +245,8 @@ fn what_is_not_ours_is_refused() {
     let over_tcp =
         |kind| said(&respond(&zones(), &query("example.com", kind), Transport::Tcp).unwrap()).rcode;
     assert_eq!((over_tcp("AXFR").as_str(), over_tcp("IXFR").as_str()), ("REFUSED", "REFUSED"));
+    // Who asks for changes in a datagram is told where the zone is by now (RFC 1995 section 2).
+    check("example.com", "IXFR", "aa", "NOERROR", [&[&SOA.replace(" 300 SOA", " 3600 SOA")], &[], &[]]);
     let below = respond(&zones(), &query("www.example.com", "AXFR"), Transport::Tcp).unwrap();
     assert_eq!(said(&below).rcode, "NOTAUTH");
     for kind in ["TYPE128", "MAILB", "TSIG", "TKEY", "OPT", "TYPE0"] {

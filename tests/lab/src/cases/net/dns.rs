@@ -14,16 +14,18 @@ use crate::progress::Progress;
 use crate::tools::On;
 
 const IMAGE: &str = "dns";
+/// The same with readers for files.
+const IMAGE_FILES: &str = "dns+default";
 const GUEST: &str = "guest";
 /// The least that it is to do with.
 const MEMORY_MIB: u32 = 8;
 const SERVER: &str = "10.0.0.2";
 
 pub(super) fn add(cases: &mut Vec<Case>) {
-    for (name, run) in [
-        ("net-dns-image", image as fn(&Names<'_>) -> Result<()>),
-        ("net-dns-store", store),
-        ("net-dns-disk", disk),
+    for (name, package, run) in [
+        ("net-dns-image", IMAGE, image as fn(&Names<'_>) -> Result<()>),
+        ("net-dns-store", IMAGE, store),
+        ("net-dns-disk", IMAGE_FILES, disk),
     ] {
         let run = move |ctx: &Context<'_>| {
             let dom0 = ctx.dom0(Spot::XL)?;
@@ -36,7 +38,7 @@ pub(super) fn add(cases: &mut Vec<Case>) {
             ensure!(left.is_empty(), "left behind: {left:#?}");
             Ok(())
         };
-        cases.push(Case { image: IMAGE, ..Case::new(Spot::XL, name, run) }.limit(180));
+        cases.push(Case { image: package, ..Case::new(Spot::XL, name, run) }.limit(180));
     }
 }
 
