@@ -131,7 +131,8 @@ impl State {
         match neighbor::parse(frame) {
             Some(Message::Ask { from, target }) => {
                 self.learn(from);
-                if from != target {
+                // Who asks for itself does so of its own accord, and is not silent after that.
+                if from != target && !from.is_unspecified() {
                     self.silent_until = now + SILENCE;
                     self.did = Did::Asked { from, target };
                 }
