@@ -28,7 +28,7 @@ pub struct VifWish {
     pub number: u8,
     /// The bridge's own, if none is given.
     pub mtu: Option<u32>,
-    /// The bridge in dom0: [`GUESTS`] or [`OUTSIDE`].
+    /// The bridge in dom0: `xenbr0`, or `xenbr1` on QEMU's network.
     pub bridge: &'static str,
     /// More of xl-network-configuration(5), with a comma before each item (`,trusted=0`).
     pub more: String,
