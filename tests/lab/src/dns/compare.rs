@@ -54,6 +54,11 @@ impl Said {
     }
 }
 
+/// Whether a query was not understood, or is for what is not done.
+pub(super) fn is_error(answer: &[u8]) -> bool {
+    matches!(answer[3] & 15, 1 | 4)
+}
+
 /// What is different, and whether that is explained.
 pub(super) fn compare(query: &[u8], ours: Option<&[u8]>, theirs: Option<&[u8]>) -> Option<Difference> {
     let unknown = |why: &str| Some(Difference::Unknown(why.to_owned()));
@@ -64,10 +69,8 @@ pub(super) fn compare(query: &[u8], ours: Option<&[u8]>, theirs: Option<&[u8]>) 
         (Some(ours), None) if query.len() < SHORTEST && ours[3] & 15 == 1 => {
             return Some(Difference::Known("fragments"));
         }
-        // It says nothing to who has sent records that are no answer to anything.
-        (Some(ours), None) if query.get(8..10) != Some(&[0; 2]) && ours[3] & 15 == 1 => {
-            return Some(Difference::Known("authority"));
-        }
+        // Of errors it sends so many a second and no more.
+        (Some(ours), None) if is_error(ours) => return Some(Difference::Known("errors-limited")),
         (Some(_), None) => return unknown("ours alone answers"),
         (None, Some(_)) => return unknown("NSD alone answers"),
     };

@@ -63,7 +63,7 @@ impl Nsd {
         }
     }
 
-    /// Its answer. `silent` says that none is expected.
+    /// Its answer. `silent` says that there may be none.
     pub(super) fn ask(&self, query: &[u8], transport: Transport, silent: bool) -> Result<Option<Vec<u8>>> {
         let patience = if silent { SILENCE } else { Duration::from_secs(5) };
         match transport {
