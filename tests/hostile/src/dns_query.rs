@@ -11,6 +11,9 @@ const ZONE: &str = "$ORIGIN example.com.\n$TTL 60\n@ SOA ns h 7 2 3 4 5\n@ NS ns
     *.w A 192.0.2.3\n*.l CNAME x.l\n*.c CNAME a.b.c\nd DNAME w\ne DNAME e.e\nf DNAME long.elsewhere.test.\n\
     s SRV 1 2 3 ns\nh HTTPS 1 . alpn=h2\nh A 192.0.2.4\nt TYPE999 \\# 2 abcd\n";
 
+/// Types whose data is looked into.
+const KNOWN: [u16; 13] = [1, 2, 5, 6, 12, 15, 16, 28, 33, 39, 64, 65, 257];
+
 /// Answers, and looks at what comes of it.
 ///
 /// # Panics
@@ -48,7 +51,10 @@ pub(crate) fn sound(query: &[u8], bytes: &[u8]) {
     question.for_each(|question| assert!(question.is_ok()));
     for section in [answer, authority, additional] {
         for record in section {
-            assert!(record.unwrap().into_any_record::<AllRecordData<_, _>>().is_ok());
+            let record = record.unwrap();
+            // Of other types any bytes are data here (RFC 3597), but not for `domain`.
+            let known = KNOWN.contains(&record.rtype().to_int());
+            assert!(!known || record.into_any_record::<AllRecordData<_, _>>().is_ok());
         }
     }
 }
