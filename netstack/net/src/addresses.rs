@@ -41,6 +41,9 @@ pub(crate) struct Addresses {
     own: Vec<Own>,
     conflicts: VecDeque<Conflict>,
     to_send: VecDeque<Vec<u8>>,
+    /// When something is to be done next, unless that has to be looked for again.
+    next: Option<Instant>,
+    is_stale: bool,
 }
 
 impl Addresses {
@@ -55,6 +58,8 @@ impl Addresses {
             own: Vec::new(),
             conflicts: VecDeque::new(),
             to_send: VecDeque::new(),
+            next: None,
+            is_stale: true,
         }
     }
 
@@ -206,7 +211,17 @@ impl Addresses {
     }
 
     /// When something is to be done although nothing comes.
-    pub(crate) fn due(&self) -> Option<Instant> {
+    #[inline]
+    pub(crate) fn due(&mut self) -> Option<Instant> {
+        if self.is_stale {
+            self.is_stale = false;
+            self.next = self.look();
+        }
+        self.next
+    }
+
+    #[inline(never)]
+    fn look(&self) -> Option<Instant> {
         let own = self.own.iter().filter_map(Own::due).min();
         [own, self.dhcp_again, self.slaac.due()].into_iter().flatten().min()
     }
@@ -297,6 +312,7 @@ impl Engine {
     pub(crate) fn refresh(&mut self) {
         let mtu = self.addresses.mtu().map_or(usize::MAX, usize::from);
         self.out.mtu = self.link_mtu.min(mtu);
+        self.addresses.is_stale = true;
         let Some(interface) = &mut self.interface else { return };
         let addresses = &mut self.addresses;
         let gone = addresses.renew(self.status.mac, self.now);
@@ -338,6 +354,7 @@ impl Engine {
         if addresses.due().is_none_or(|due| due > now) {
             return;
         }
+        addresses.is_stale = true;
         let Addresses { own, to_send, .. } = addresses;
         let mut send = |frame: neighbor::Frame| {
             if to_send.len() < TO_SEND {
@@ -364,6 +381,7 @@ impl Engine {
     /// Hears what a frame says of neighbours, before smoltcp does.
     pub(crate) fn hear_neighbor(&mut self, frame: &[u8]) {
         let (mac, now) = (self.status.mac, self.now);
+        self.addresses.is_stale = true;
         let Addresses { config, own, to_send, .. } = &mut self.addresses;
         let mut send = |frame: neighbor::Frame| {
             if to_send.len() < TO_SEND {
@@ -397,6 +415,7 @@ impl Engine {
 
     /// Hears what a router advertises.
     pub(crate) fn hear_router(&mut self, frame: &[u8]) {
+        self.addresses.is_stale = true;
         if self.addresses.config.slaac && self.addresses.slaac.hear(frame, self.status.mac, self.now) {
             self.counts.adverts += 1;
             self.refresh();
