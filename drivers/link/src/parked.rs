@@ -223,6 +223,9 @@ impl State {
     }
 
     fn due(&self) -> Option<Instant> {
+        if self.waiting.is_empty() {
+            return None;
+        }
         let next = |kept: &Kept| {
             let age = kept.since + AGE;
             if kept.asks > 0 { kept.ask_at.min(age) } else { age }
@@ -400,7 +403,10 @@ impl<L: Link> Link for Parked<L> {
     }
 
     fn due(&self) -> Option<Instant> {
-        [self.link.due(), self.state.borrow().due()].into_iter().flatten().min()
+        match (self.link.due(), self.state.borrow().due()) {
+            (Some(link), Some(ours)) => Some(link.min(ours)),
+            (link, ours) => link.or(ours),
+        }
     }
 }
 

@@ -349,11 +349,16 @@ impl Engine {
     }
 
     /// Does what is due for addresses.
+    #[inline]
     pub(crate) fn tend(&mut self) {
-        let (now, mac, addresses) = (self.now, self.status.mac, &mut self.addresses);
-        if addresses.due().is_none_or(|due| due > now) {
-            return;
+        if self.addresses.due().is_some_and(|due| due <= self.now) {
+            self.step();
         }
+    }
+
+    #[inline(never)]
+    fn step(&mut self) {
+        let (now, mac, addresses) = (self.now, self.status.mac, &mut self.addresses);
         addresses.is_stale = true;
         let Addresses { own, to_send, .. } = addresses;
         let mut send = |frame: neighbor::Frame| {
@@ -423,7 +428,15 @@ impl Engine {
     }
 
     /// Sends what is to be said of addresses, as far as there is room.
+    #[inline]
     pub(crate) fn announce<L: Link>(&mut self, link: &mut L) {
+        if !self.addresses.to_send.is_empty() {
+            self.say(link);
+        }
+    }
+
+    #[inline(never)]
+    fn say<L: Link>(&mut self, link: &mut L) {
         while let Some(frame) = self.addresses.to_send.front() {
             let Some(token) = link.transmit(self.now) else { return };
             token.consume(frame.len(), |room| room.copy_from_slice(frame));

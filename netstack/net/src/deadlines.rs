@@ -6,6 +6,16 @@ use smoltcp::time::Instant;
 /// Not in the heap.
 const NOWHERE: u32 = u32::MAX;
 
+/// The sooner of two.
+#[inline]
+pub(crate) fn sooner(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(if other < one { other } else { one }),
+        (one, None) => one,
+        (None, other) => other,
+    }
+}
+
 /// Deadlines of numbered things, at most one each.
 #[derive(Default)]
 pub(crate) struct Deadlines {

@@ -4,7 +4,7 @@ use crate::acks::Ack;
 use crate::addresses::Addresses;
 use crate::closing::Orphans;
 use crate::config::Config;
-use crate::deadlines::Deadlines;
+use crate::deadlines::{Deadlines, sooner};
 use crate::ended::Ended;
 use crate::fragments::{Joined, Joiner};
 use crate::gate::{Gate, Once, Out, Stream};
@@ -194,14 +194,15 @@ impl Engine {
         let more = look && self.take_in(link);
         self.announce(link);
         self.tend_groups(link);
-        while let Some(id) = self.deadlines.expired(now) {
+        while self.deadlines.first().is_some_and(|due| due <= now)
+            && let Some(id) = self.deadlines.expired(now)
+        {
             self.queue(id);
         }
         let again = self.send(link);
         link.flush();
         self.counts.answers_dropped = self.out.dropped;
-        let due =
-            [self.deadlines.first(), self.addresses.due(), self.groups.due()].into_iter().flatten().min();
+        let due = sooner(sooner(self.deadlines.first(), self.addresses.due()), self.groups.due());
         Next { more, again, due, link_due: link.due() }
     }
 

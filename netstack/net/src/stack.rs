@@ -1,6 +1,7 @@
 //! The stack as applications see it, and the task that keeps it going.
 
 use crate::config::Config;
+use crate::deadlines::sooner;
 use crate::duplicates::Conflict;
 use crate::engine::{Counts, Engine};
 use crate::error::Error;
@@ -246,6 +247,7 @@ impl<L: Link> Task<L> {
         let mut engine = self.engine.borrow_mut();
         if !engine.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
             engine.waker = Some(cx.waker().clone());
+            self.sleep = None;
         }
         let next = engine.poll(&mut self.link, now, look);
         drop(engine);
@@ -254,20 +256,21 @@ impl<L: Link> Task<L> {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let Some(due) = [next.due, next.link_due].into_iter().flatten().min() else {
+        let Some(due) = sooner(next.due, next.link_due) else {
             self.sleep = None;
             return Poll::Pending;
         };
         // A timer that fires too early is cheaper than one that is set anew in each poll.
         let usable = |(at, _): &(Instant, Sleep)| now < *at && *at <= due;
-        let mut sleep = match self.sleep.take().filter(usable) {
-            Some(sleep) => sleep,
-            None => (due, self.rt.sleep_until(due.total_micros().max(0) as u64 * 1000)),
-        };
-        if Pin::new(&mut sleep.1).poll(cx).is_ready() {
+        if self.sleep.as_ref().is_some_and(usable) {
+            return Poll::Pending;
+        }
+        let mut sleep = self.rt.sleep_until(due.total_micros().max(0) as u64 * 1000);
+        if Pin::new(&mut sleep).poll(cx).is_ready() {
             cx.waker().wake_by_ref();
+            self.sleep = None;
         } else {
-            self.sleep = Some(sleep);
+            self.sleep = Some((due, sleep));
         }
         Poll::Pending
     }
