@@ -11,6 +11,7 @@ use fata_time::Clock;
 use fata_xenstore::{Error, State, Xenstore};
 use xen_hyp::{Platform, Xen};
 
+use core::fmt;
 use core::time::Duration;
 
 extern crate alloc;
@@ -43,6 +44,29 @@ pub fn store<P: Platform>(rt: &Rt, xen: &Rc<Xen<P>>) -> Result<Option<Xenstore<P
     let (watched, rt2) = (store.clone(), rt.clone());
     drop(rt.spawn(async move { tell_of_waiting(&rt2, &watched).await }));
     Ok(Some(store))
+}
+
+/// Why there is no Xenstore for who cannot do without.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoStore {
+    /// This domain has none.
+    None,
+    /// It cannot be had.
+    Failed(Error),
+}
+
+impl fmt::Display for NoStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("this domain has no Xenstore"),
+            Self::Failed(error) => error.fmt(f),
+        }
+    }
+}
+
+/// The same for who cannot do without.
+pub fn needed_store<P: Platform>(rt: &Rt, xen: &Rc<Xen<P>>) -> Result<Xenstore<P>, NoStore> {
+    store(rt, xen).map_err(NoStore::Failed)?.ok_or(NoStore::None)
 }
 
 /// Says once that the store is late, and when it is there. A store that is there in time gets no words, and no timer

@@ -25,9 +25,9 @@ pub struct Network<P: Platform> {
 }
 
 /// Brings the first card up, whether it is there already or not, and a stack on it. Its addresses are chosen from all that
-/// [`addresses`] asks; `more` is what another device says about them. With the
-/// feature `metadata` the word `metadata` has the server at 169.254.169.254 asked as well, once there is an address. Waits until there is enough
-/// [`entropy`], and not for the link or an address.
+/// [`addresses`] asks; `more` is what another device says about them. With the feature `metadata` the word `metadata` has the
+/// server at 169.254.169.254 asked as well, once there is an address. Waits until there is enough [`entropy`], and not for
+/// the link or an address.
 pub async fn network<P: Platform>(
     rt: &Rt,
     xen: &Rc<Xen<P>>,

@@ -50,9 +50,8 @@ async fn run<P: Platform, C: Read + Write>(
             return Ok(Err(format!("the command line makes no sense at {name:?}")));
         }
     }
-    let store = match fata_devices::store(rt, xen) {
-        Ok(Some(store)) => store,
-        Ok(None) => return Ok(Err("this domain has no Xenstore".into())),
+    let store = match fata_devices::needed_store(rt, xen) {
+        Ok(store) => store,
         Err(error) => return Ok(Err(format!("{error}"))),
     };
     let disk = fata_devices::disk(rt, xen, &store, id, options);

@@ -56,8 +56,8 @@ pub async fn app<P: Platform, C: Read + Write>(
 fn begin<P: Platform>(rt: &Rt, xen: &Rc<Xen<P>>, cmdline: &str) -> Result<(Options, Xenstore<P>), String> {
     let options =
         Options::parse(cmdline).map_err(|word| format!("the command line makes no sense at {word:?}"))?;
-    let store = fata_devices::store(rt, xen).map_err(|error| error.to_string())?;
-    Ok((options, store.ok_or("this domain has no Xenstore")?))
+    let store = fata_devices::needed_store(rt, xen).map_err(|error| error.to_string())?;
+    Ok((options, store))
 }
 
 async fn verdict<C: Read + Write>(

@@ -55,11 +55,7 @@ async fn begin<P: Platform>(
     info: &BootInfo<'_>,
 ) -> Result<(Stack, Options), String> {
     let options = Options::parse(info.cmdline)?;
-    let store = match fata_devices::store(rt, xen) {
-        Ok(Some(store)) => store,
-        Ok(None) => return Err("this domain has no Xenstore".into()),
-        Err(error) => return Err(format!("{error}")),
-    };
+    let store = fata_devices::needed_store(rt, xen).map_err(|error| format!("{error}"))?;
     let network = fata_devices::network(rt, xen, &store, info, options.nic, None).await;
     Ok((network.stack, options))
 }

@@ -3,23 +3,10 @@
 use embedded_io_async::{Read, Write};
 use fata_link::wire;
 use fata_netstack::{Config, IpAddress, IpEndpoint, Random, Stack, tcp, udp};
-use fata_rt::{Machine, Rt};
+use fata_rt::Rt;
+use fata_sim::alone;
 use net_bench::serve;
-use std::cell::Cell;
-use std::rc::Rc;
 use std::time::Duration;
-
-struct Clock(Cell<u64>);
-
-impl Machine for Clock {
-    fn demux(&self) {}
-    fn idle(&self, deadline_ns: Option<u64>) {
-        self.0.set(deadline_ns.expect("everybody waits and nothing will happen").max(self.0.get()));
-    }
-    fn now_ns(&self) -> u64 {
-        self.0.get()
-    }
-}
 
 fn start(rt: &Rt, link: wire::Wire, address: &str) -> Stack {
     let mut config = Config::default();
@@ -28,7 +15,7 @@ fn start(rt: &Rt, link: wire::Wire, address: &str) -> Stack {
 }
 
 fn run(main: impl AsyncFnOnce(Rt, Stack)) {
-    fata_rt::run(&Rc::new(Clock(Cell::new(1))), async |rt| {
+    alone(async |rt| {
         let (a, b, _) = wire::pair(wire::Options::default());
         let server = start(&rt, b, "10.0.0.2/24");
         serve::start(&rt, &server, serve::ROOM).unwrap();

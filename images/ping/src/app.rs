@@ -40,11 +40,7 @@ async fn begin<P: Platform>(
     info: &BootInfo<'_>,
 ) -> Result<(Stack, Options), String> {
     let options = Options::parse(info.cmdline)?;
-    let store = match fata_devices::store(rt, xen) {
-        Ok(Some(store)) => store,
-        Ok(None) => return Err("this domain has no Xenstore".into()),
-        Err(error) => return Err(format!("{error}")),
-    };
+    let store = fata_devices::needed_store(rt, xen).map_err(|error| format!("{error}"))?;
     #[cfg(feature = "cidata")]
     let more = if options.cidata { disk(rt, xen, &store).await } else { None };
     #[cfg(not(feature = "cidata"))]

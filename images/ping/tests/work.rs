@@ -1,58 +1,19 @@
 //! The image's work, over a wire.
 
-use embedded_io_async::{ErrorType, Read, Write};
 use fata_kit::Terminal;
 use fata_link::wire::{self, Cable};
 use fata_netstack::{Config, Random, Stack};
-use fata_rt::{Machine, Rt};
+use fata_rt::Rt;
+use fata_sim::{Paper, alone};
 use ping::{Options, work};
-use std::cell::{Cell, RefCell};
-use std::convert::Infallible;
-use std::future::pending;
-use std::rc::Rc;
 use std::time::Duration;
-
-struct Clock(Cell<u64>);
-
-impl Machine for Clock {
-    fn demux(&self) {}
-    fn idle(&self, deadline_ns: Option<u64>) {
-        self.0.set(deadline_ns.expect("everybody waits and nothing will happen").max(self.0.get()));
-    }
-    fn now_ns(&self) -> u64 {
-        self.0.get()
-    }
-}
-
-#[derive(Clone, Default)]
-struct Console(Rc<RefCell<Vec<u8>>>);
-
-impl ErrorType for Console {
-    type Error = Infallible;
-}
-
-impl Read for Console {
-    async fn read(&mut self, _into: &mut [u8]) -> Result<usize, Infallible> {
-        pending().await
-    }
-}
-
-impl Write for Console {
-    async fn write(&mut self, from: &[u8]) -> Result<usize, Infallible> {
-        self.0.borrow_mut().extend_from_slice(from);
-        Ok(from.len())
-    }
-    async fn flush(&mut self) -> Result<(), Infallible> {
-        Ok(())
-    }
-}
 
 /// What the image says and how it ends, while `meanwhile` happens.
 fn say<F: Future<Output = ()> + 'static>(
     cmdline: &str,
     meanwhile: impl FnOnce(Rt, Cable) -> F,
 ) -> (String, Option<Result<(), String>>) {
-    fata_rt::run(&Rc::new(Clock(Cell::new(1))), async |rt| {
+    alone(async |rt| {
         let (a, b, cable) = wire::pair(wire::Options::default());
         let mut there = Config::default();
         there.word("ip", "10.0.0.1/24").unwrap();
@@ -63,12 +24,12 @@ fn say<F: Future<Output = ()> + 'static>(
             config.word(name, value).unwrap();
         }
         let stack = Stack::start(&rt, a, config, &Random::known(1));
-        let console = Console::default();
+        let console = Paper::default();
         let mut terminal = Terminal::new(console.clone());
         drop(rt.spawn(meanwhile(rt.clone(), cable)));
         let limit = Duration::from_secs(60);
         let end = rt.timeout(limit, work(&rt, &stack, &options.wish, &mut terminal)).await;
-        let said = String::from_utf8(console.0.take()).unwrap().replace('\r', "");
+        let said = console.take();
         (said, end.ok().map(|end| end.unwrap()))
     })
 }

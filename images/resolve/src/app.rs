@@ -40,11 +40,7 @@ async fn begin<P: Platform>(
     info: &BootInfo<'_>,
 ) -> Result<(Stack, Resolver, Options), String> {
     let options = Options::parse(info.cmdline)?;
-    let store = match fata_devices::store(rt, xen) {
-        Ok(Some(store)) => store,
-        Ok(None) => return Err("this domain has no Xenstore".into()),
-        Err(error) => return Err(format!("{error}")),
-    };
+    let store = fata_devices::needed_store(rt, xen).map_err(|error| format!("{error}"))?;
     let Network { stack, random, .. } = fata_devices::network(rt, xen, &store, info, options.nic, None).await;
     let resolver = Resolver::new(&stack, &random, Config::default());
     Ok((stack, resolver, options))

@@ -1,56 +1,17 @@
 //! The image's work, over a wire.
 
-use embedded_io_async::{ErrorType, Read, Write};
 use fata_kit::Terminal;
 use fata_link::wire;
 use fata_netstack::{Config, Random, Stack, tcp, udp};
 use fata_resolve::Resolver;
-use fata_rt::{Machine, Rt};
+use fata_rt::Rt;
+use fata_sim::{Paper, alone};
 use resolve::{Options, work};
-use std::cell::{Cell, RefCell};
-use std::convert::Infallible;
-use std::future::pending;
-use std::rc::Rc;
 use std::time::Duration;
-
-struct Clock(Cell<u64>);
-
-impl Machine for Clock {
-    fn demux(&self) {}
-    fn idle(&self, deadline_ns: Option<u64>) {
-        self.0.set(deadline_ns.expect("everybody waits and nothing will happen").max(self.0.get()));
-    }
-    fn now_ns(&self) -> u64 {
-        self.0.get()
-    }
-}
-
-#[derive(Clone, Default)]
-struct Console(Rc<RefCell<Vec<u8>>>);
-
-impl ErrorType for Console {
-    type Error = Infallible;
-}
-
-impl Read for Console {
-    async fn read(&mut self, _into: &mut [u8]) -> Result<usize, Infallible> {
-        pending().await
-    }
-}
-
-impl Write for Console {
-    async fn write(&mut self, from: &[u8]) -> Result<usize, Infallible> {
-        self.0.borrow_mut().extend_from_slice(from);
-        Ok(from.len())
-    }
-    async fn flush(&mut self) -> Result<(), Infallible> {
-        Ok(())
-    }
-}
 
 /// What the image says and how it ends.
 fn say(cmdline: &str) -> (String, Result<(), String>) {
-    fata_rt::run(&Rc::new(Clock(Cell::new(1))), async |rt| {
+    alone(async |rt| {
         let (a, b, _) = wire::pair(wire::Options::default());
         let mut there = Config::default();
         there.word("ip", "10.0.0.1/24").unwrap();
@@ -63,10 +24,10 @@ fn say(cmdline: &str) -> (String, Result<(), String>) {
         }
         let stack = Stack::start(&rt, a, config, &random);
         let resolver = Resolver::new(&stack, &random, fata_resolve::Config::default());
-        let console = Console::default();
+        let console = Paper::default();
         let mut terminal = Terminal::new(console.clone());
         let end = work(&rt, &stack, &resolver, &options.wishes, &mut terminal).await.unwrap();
-        (String::from_utf8(console.0.take()).unwrap().replace('\r', ""), end)
+        (console.take(), end)
     })
 }
 

@@ -4,22 +4,9 @@ use embedded_io_async::{Read, Write};
 use fata_addresses::{Source, metadata};
 use fata_link::wire;
 use fata_netstack::{Config, Random, Stack, tcp};
-use fata_rt::{Machine, Rt};
-use std::cell::Cell;
-use std::rc::Rc;
+use fata_rt::Rt;
+use fata_sim::alone;
 use std::time::Duration;
-
-struct Clock(Cell<u64>);
-
-impl Machine for Clock {
-    fn demux(&self) {}
-    fn idle(&self, deadline_ns: Option<u64>) {
-        self.0.set(deadline_ns.expect("everybody waits and nothing will happen").max(self.0.get()));
-    }
-    fn now_ns(&self) -> u64 {
-        self.0.get()
-    }
-}
 
 async fn serve(stack: Stack, answer: &'static [u8]) {
     let listener = stack.listen(80, 4, tcp::Options::default()).unwrap();
@@ -33,7 +20,7 @@ async fn serve(stack: Stack, answer: &'static [u8]) {
 }
 
 fn ask(answer: &'static [u8]) -> Option<Source> {
-    fata_rt::run(&Rc::new(Clock(Cell::new(1))), async |rt: Rt| {
+    alone(async |rt: Rt| {
         let (a, b, _) = wire::pair(wire::Options::default());
         let start = |link, address: &str, seed| {
             let mut config = Config::default();

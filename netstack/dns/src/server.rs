@@ -9,7 +9,9 @@ use crate::zone::Zone;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
+use core::future::poll_fn;
 use core::net::IpAddr;
+use core::task::{Poll, Waker};
 use core::time::Duration;
 use embedded_io_async::Write;
 use fata_netstack::udp::Options as UdpOptions;
@@ -91,6 +93,8 @@ pub struct Server {
     /// Where answers to streams are made.
     room: RefCell<Vec<u8>>,
     open: Cell<usize>,
+    /// Who waits for fewer of them.
+    waits: Cell<Option<Waker>>,
     sending: Cell<usize>,
 }
 
@@ -105,6 +109,7 @@ impl Server {
             counts: Cell::default(),
             room: RefCell::default(),
             open: Cell::new(0),
+            waits: Cell::new(None),
             sending: Cell::new(0),
         })
     }
@@ -184,15 +189,23 @@ impl Server {
             let stream = listener.accept().await;
             self.count(|counts| counts.connections += 1);
             // The others are hurried up meanwhile.
-            while self.open.get() >= self.options.connections {
-                rt.sleep(HURRY / 4).await;
-            }
+            poll_fn(|cx| match self.open.get() < self.options.connections {
+                true => Poll::Ready(()),
+                false => {
+                    self.waits.set(Some(cx.waker().clone()));
+                    Poll::Pending
+                }
+            })
+            .await;
             self.open.set(self.open.get() + 1);
             let (server, rt2) = (self.clone(), rt.clone());
             drop(rt.spawn(async move {
                 // A peer that breaks off has had what it wanted.
                 let _ = server.stream(&rt2, &stream).await;
                 server.open.set(server.open.get() - 1);
+                if let Some(waker) = server.waits.take() {
+                    waker.wake();
+                }
             }));
         }
     }

@@ -8,22 +8,10 @@ use embedded_io_async::{Read, Write};
 use fata_dns::{Options, PORT, Server};
 use fata_link::{Parked, wire};
 use fata_netstack::{Config, IpAddress, IpEndpoint, Random, Stack, TcpStream, tcp, udp};
-use fata_rt::{Machine, Rt};
-use std::cell::Cell;
+use fata_rt::Rt;
+use fata_sim::alone;
 use std::rc::Rc;
 use std::time::Duration;
-
-struct Clock(Cell<u64>);
-
-impl Machine for Clock {
-    fn demux(&self) {}
-    fn idle(&self, deadline_ns: Option<u64>) {
-        self.0.set(deadline_ns.expect("everybody waits and nothing will happen").max(self.0.get()));
-    }
-    fn now_ns(&self) -> u64 {
-        self.0.get()
-    }
-}
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -34,7 +22,7 @@ struct World {
 }
 
 fn world(options: Options, zone_text: &str, test: impl AsyncFnOnce(World)) {
-    fata_rt::run(&Rc::new(Clock(Cell::new(1_000_000_000))), async |rt| {
+    alone(async |rt| {
         let (a, b, _) = wire::pair(wire::Options::default());
         let stack = |link, ip, seed| {
             let mut config = Config::default();

@@ -8,23 +8,14 @@ use fata_netstack::tcp::Options;
 use fata_netstack::{IpEndpoint, Random, Stack, udp};
 use fata_rt::{Rt, yield_now};
 use fata_sim::Rng;
+use net::peer::frame;
 use net::{A, B, address, config, run};
 use smoltcp::phy::{ChecksumCapabilities, Device, RxToken, TxToken};
 use smoltcp::time::Instant;
 use smoltcp::wire::{
-    IpAddress, IpProtocol, IpRepr, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber, UdpPacket, UdpRepr,
+    IpAddress, IpProtocol, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber, UdpPacket, UdpRepr,
 };
 use std::time::Duration;
-
-fn frame(from: IpAddress, to: IpAddress, protocol: IpProtocol, payload: &[u8]) -> Vec<u8> {
-    let ip = IpRepr::new(from, to, protocol, payload.len(), 64);
-    let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
-    frame.extend_from_slice(if ip.header_len() == 20 { &[8, 0] } else { &[0x86, 0xdd] });
-    frame.resize(14 + ip.header_len(), 0);
-    ip.emit(&mut frame[14..], &ChecksumCapabilities::default());
-    frame.extend_from_slice(payload);
-    frame
-}
 
 fn segment(from: IpAddress, to: IpAddress, port: u16, control: TcpControl, random: &mut Rng) -> Vec<u8> {
     let data = random.bytes(60);

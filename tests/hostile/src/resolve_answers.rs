@@ -7,8 +7,9 @@ use fata_link::wire;
 use fata_netstack::{Config as Addresses, IpEndpoint, Stack, TcpStream, tcp, udp};
 use fata_random::Random;
 use fata_resolve::{Answer, Config, Error, Kind, Name, Resolver};
-use fata_rt::{Executor, Machine, Rt};
-use std::cell::{Cell, RefCell};
+use fata_rt::{Executor, Rt};
+use fata_sim::Clock;
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -20,18 +21,6 @@ const LOOKUPS: usize = 12;
 const CACHE: (usize, usize) = (8, 2000);
 /// No lookup takes longer: two names may be meant, each with half a minute, and to wait for the network is part of it.
 const LONGEST: Duration = Duration::from_secs(100);
-
-struct Clock(Cell<u64>);
-
-impl Machine for Clock {
-    fn demux(&self) {}
-    fn idle(&self, deadline_ns: Option<u64>) {
-        self.0.set(deadline_ns.expect("somebody waits").max(self.0.get()));
-    }
-    fn now_ns(&self) -> u64 {
-        self.0.get()
-    }
-}
 
 /// The input, which the lookups and the server take from in turn.
 #[derive(Clone)]
@@ -58,7 +47,7 @@ impl Shared {
 pub fn resolve_answers(input: &[u8]) {
     let script = Shared(Rc::new(RefCell::new(input.iter().rev().copied().collect())));
     let Some(mode) = script.byte() else { return };
-    let clock = Rc::new(Clock(Cell::new(1_000_000_000)));
+    let clock = Rc::new(Clock::new());
     let executor = Executor::new(clock);
     let rt = executor.rt();
     let task = rt.spawn(run(rt.clone(), script, mode));

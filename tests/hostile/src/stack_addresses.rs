@@ -2,11 +2,12 @@
 //! its bounds, and takes other addresses when it is told to.
 
 use crate::script::Script;
-use crate::stack_frames::{Clock, config, packet};
+use crate::stack_frames::{config, packet};
 use fata_link::wire::{self, Wire};
 use fata_link::{Link, Parked, neighbor};
 use fata_netstack::{IpAddress, MAX_SEARCH, MAX_SERVERS, Random, Stack, udp};
 use fata_rt::{Executor, Rt};
+use fata_sim::Clock;
 use smoltcp::phy::{Device, RxToken, TxToken};
 use smoltcp::time::Instant;
 use smoltcp::wire::{EthernetAddress, Icmpv6Packet, IpProtocol};

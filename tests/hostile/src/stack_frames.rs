@@ -6,11 +6,11 @@ use embedded_io_async::{Read, Write};
 use fata_link::wire::{self, Wire};
 use fata_link::{Link, Parked};
 use fata_netstack::{Config, IpAddress, IpEndpoint, Random, Stack, tcp, udp};
-use fata_rt::{Executor, Machine, Rt};
+use fata_rt::{Executor, Rt};
+use fata_sim::Clock;
 use smoltcp::phy::{ChecksumCapabilities, Device, RxToken, TxToken};
 use smoltcp::time::Instant;
 use smoltcp::wire::{EthernetAddress, IpProtocol, IpRepr, TcpPacket};
-use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -22,29 +22,6 @@ const TIMES_MS: [u64; 4] = [1, 100, 3000, 70_000];
 const TURNS: u32 = 2000;
 /// What is open at most: two sockets of ours, the backlog, connections that are served and that end.
 const SOCKETS: usize = 2 + 8 + 600;
-
-pub(crate) struct Clock(Cell<u64>);
-
-impl Clock {
-    /// From the first second on.
-    pub(crate) fn new() -> Self {
-        Self(Cell::new(1_000_000_000))
-    }
-
-    pub(crate) fn go_on(&self, ms: u64) {
-        self.0.set(self.0.get() + ms * 1_000_000);
-    }
-}
-
-impl Machine for Clock {
-    fn demux(&self) {}
-    fn idle(&self, deadline_ns: Option<u64>) {
-        self.0.set(deadline_ns.expect("somebody waits").max(self.0.get()));
-    }
-    fn now_ns(&self) -> u64 {
-        self.0.get()
-    }
-}
 
 /// A stack under attack, and the attacker's end of the wire.
 struct Siege {
@@ -201,7 +178,7 @@ impl Siege {
 
     /// Somebody who means well comes, and is served.
     fn end(mut self) {
-        self.clock.0.set(self.clock.0.get() + 150_000_000_000);
+        self.clock.go_on(150_000);
         self.rest();
         let rt = self.executor.rt();
         let words = [("ip", "10.0.0.2/24"), ("ip6", "fd00::2/64")];

@@ -6,6 +6,7 @@
 //! woken, so a lost wake-up shows as a task that never ends.
 #![allow(unsafe_code, reason = "plays the hypervisor: reads arguments by address and owns shared pages")]
 
+mod alone;
 mod blkback;
 mod domain;
 mod events;
@@ -23,6 +24,7 @@ mod world;
 mod xenconsoled;
 mod xenstored;
 
+pub use alone::{Clock, Paper, alone};
 pub use blkback::{Blkback, Features, Medium, Order, Seen};
 pub use domain::{Domain, Setup, SimCpu};
 pub use frame::{Csum, ETHERNET, Frame, Headers};

@@ -6,32 +6,17 @@ pub mod peer;
 use fata_link::wire::{self, Cable, Wire};
 use fata_link::{Faults, Link, Parked, Plan, neighbor};
 use fata_netstack::{Config, IpAddress, Random, Stack};
-use fata_rt::{Machine, Rt, yield_now};
-use fata_sim::Rng;
+use fata_rt::{Rt, yield_now};
+use fata_sim::{Rng, alone};
 use smoltcp::phy::{Device, RxToken, TxToken};
 use smoltcp::time::Instant;
 use smoltcp::wire::{EthernetAddress, Icmpv6Packet};
-use std::cell::Cell;
 use std::net::Ipv6Addr;
-use std::rc::Rc;
 use std::time::Duration;
-
-pub struct Clock(Cell<u64>);
-
-impl Machine for Clock {
-    fn demux(&self) {}
-    fn idle(&self, deadline_ns: Option<u64>) {
-        let deadline_ns = deadline_ns.expect("everybody waits and nothing will happen");
-        self.0.set(self.0.get().max(deadline_ns));
-    }
-    fn now_ns(&self) -> u64 {
-        self.0.get()
-    }
-}
 
 /// Runs a test from the first second on.
 pub fn run<T>(main: impl AsyncFnOnce(Rt) -> T) -> T {
-    fata_rt::run(&Rc::new(Clock(Cell::new(1_000_000_000))), main)
+    alone(main)
 }
 
 pub fn config(text: &str) -> Config {

@@ -10,30 +10,17 @@ use fata_link::wire::{self, Cable};
 use fata_netstack::{Config as Addresses, IpAddress, IpEndpoint, Stack, TcpStream, tcp, udp};
 use fata_random::Random;
 use fata_resolve::{Config, Name, Resolver};
-use fata_rt::{Machine, Rt};
-use fata_sim::Rng;
+use fata_rt::Rt;
+use fata_sim::{Rng, alone};
 use message::{Query, Reply};
 use smoltcp::wire::{DhcpMessageType, DhcpPacket, DhcpRepr};
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::net::Ipv4Addr;
 use std::rc::Rc;
 
-pub struct Clock(Cell<u64>);
-
-impl Machine for Clock {
-    fn demux(&self) {}
-    fn idle(&self, deadline_ns: Option<u64>) {
-        let deadline_ns = deadline_ns.expect("everybody waits and nothing will happen");
-        self.0.set(self.0.get().max(deadline_ns));
-    }
-    fn now_ns(&self) -> u64 {
-        self.0.get()
-    }
-}
-
 /// Runs a test from the first second on.
 pub fn run<T>(main: impl AsyncFnOnce(Rt) -> T) -> T {
-    fata_rt::run(&Rc::new(Clock(Cell::new(1_000_000_000))), main)
+    alone(main)
 }
 
 pub fn address(text: &str) -> IpAddress {
