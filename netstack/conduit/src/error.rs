@@ -1,0 +1,86 @@
+//! What can go wrong between us and a peer.
+
+use core::convert::Infallible;
+use core::fmt;
+use embedded_io_async::ErrorKind;
+use fata_netstack::Error as NetError;
+use fata_resolve::ConnectError;
+
+/// Why a stream cannot be opened or used. `E` is what [`Outside`](crate::Outside) says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Error<E = Infallible> {
+    /// This program was not given such a transport.
+    NotHere(&'static str),
+    /// TCP to a name or an address.
+    Connect(ConnectError),
+    /// TCP that is open, or is to be listened for.
+    Net(NetError),
+    /// To listen at, there must be an address of ours; this is a name.
+    NotOurs,
+    /// Nobody of this program listens there, or as many wait as may.
+    Refused,
+    /// Somebody of this program listens there already.
+    Taken,
+    /// The other end does not read any more.
+    Gone,
+    /// What comes from outside.
+    Outside(E),
+}
+
+impl<E: fmt::Display> fmt::Display for Error<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotHere(what) => write!(f, "this program has no {what}"),
+            Self::Connect(error) => write!(f, "{error}"),
+            Self::Net(error) => write!(f, "{error}"),
+            Self::NotOurs => f.write_str("what is listened at must be an address or *"),
+            Self::Refused => f.write_str("nobody listens there, or too many wait"),
+            Self::Taken => f.write_str("somebody listens there already"),
+            Self::Gone => f.write_str("the other end does not read any more"),
+            Self::Outside(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl<E: fmt::Debug + fmt::Display> core::error::Error for Error<E> {}
+
+impl<E: embedded_io_async::Error + fmt::Display> embedded_io_async::Error for Error<E> {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotHere(_) => ErrorKind::Unsupported,
+            Self::Connect(_) | Self::Refused => ErrorKind::ConnectionRefused,
+            Self::Net(error) => error.kind(),
+            Self::NotOurs => ErrorKind::AddrNotAvailable,
+            Self::Taken => ErrorKind::AddrInUse,
+            Self::Gone => ErrorKind::BrokenPipe,
+            Self::Outside(error) => error.kind(),
+        }
+    }
+}
+
+impl<E> From<NetError> for Error<E> {
+    fn from(error: NetError) -> Self {
+        Self::Net(error)
+    }
+}
+
+impl<E> From<ConnectError> for Error<E> {
+    fn from(error: ConnectError) -> Self {
+        Self::Connect(error)
+    }
+}
+
+impl Error {
+    /// The same where more can go wrong.
+    pub(crate) fn widen<E>(self) -> Error<E> {
+        match self {
+            Self::NotHere(what) => Error::NotHere(what),
+            Self::Connect(error) => Error::Connect(error),
+            Self::Net(error) => Error::Net(error),
+            Self::NotOurs => Error::NotOurs,
+            Self::Refused => Error::Refused,
+            Self::Taken => Error::Taken,
+            Self::Gone => Error::Gone,
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! A stream of bytes over whatever there is.
+
+use crate::error::Error;
+use crate::memory::Pipe;
+use crate::outside::{Duplex, Nothing, Outside};
+use core::fmt;
+use embedded_io_async::{ErrorType, Read, Write};
+use fata_netstack::TcpStream;
+
+/// A connection to a peer. One task may read while another writes, through two references. Dropping it closes it.
+pub enum Stream<O: Outside = Nothing> {
+    /// Over TCP.
+    Tcp(TcpStream),
+    /// Within this program.
+    Memory(Pipe),
+    /// Over vchan.
+    Outside(O::Stream),
+}
+
+/// What happens to a stream that cannot be used.
+type Failure<O> = Error<<O as Outside>::Error>;
+
+impl<O: Outside> Stream<O> {
+    /// Reads what there is, at least a byte. Waits if there is nothing; at the end gives none.
+    pub async fn read(&self, into: &mut [u8]) -> Result<usize, Failure<O>> {
+        match self {
+            Self::Tcp(stream) => Ok((&mut &*stream).read(into).await?),
+            Self::Memory(pipe) => pipe.read(into).await.map_err(Error::widen),
+            Self::Outside(stream) => stream.read(into).await.map_err(Error::Outside),
+        }
+    }
+
+    /// Writes as much as there is room for, at least a byte. Waits if there is none.
+    pub async fn write(&self, from: &[u8]) -> Result<usize, Failure<O>> {
+        match self {
+            Self::Tcp(stream) => Ok((&mut &*stream).write(from).await?),
+            Self::Memory(pipe) => pipe.write(from).await.map_err(Error::widen),
+            Self::Outside(stream) => stream.write(from).await.map_err(Error::Outside),
+        }
+    }
+
+    /// Says that nothing more will be written; what comes can be read still.
+    pub fn finish(&self) {
+        match self {
+            Self::Tcp(stream) => stream.shutdown(),
+            Self::Memory(pipe) => pipe.finish(),
+            Self::Outside(stream) => stream.finish(),
+        }
+    }
+
+    /// Ends the connection at once, where that can be told from an end in order.
+    pub fn abort(self) {
+        if let Self::Tcp(stream) = self {
+            stream.abort();
+        }
+    }
+
+    /// Who is at the other end.
+    pub fn peer(&self) -> Peer {
+        match self {
+            Self::Tcp(stream) => stream.remote().map_or(Peer::Unknown, Peer::Host),
+            Self::Memory(_) => Peer::Ourselves,
+            Self::Outside(_) => Peer::Domain,
+        }
+    }
+}
+
+/// Who is at the other end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// Over TCP.
+    Host(fata_netstack::IpEndpoint),
+    /// Another domain of this machine.
+    Domain,
+    /// This program.
+    Ourselves,
+    /// One that has gone.
+    Unknown,
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Host(endpoint) => write!(f, "{}", endpoint.addr),
+            Self::Domain => f.write_str("vchan"),
+            Self::Ourselves => f.write_str("memory"),
+            Self::Unknown => f.write_str("-"),
+        }
+    }
+}
+
+impl<O: Outside> ErrorType for Stream<O> {
+    type Error = Failure<O>;
+}
+
+impl<O: Outside> ErrorType for &Stream<O> {
+    type Error = Failure<O>;
+}
+
+impl<O: Outside> Read for &Stream<O> {
+    async fn read(&mut self, into: &mut [u8]) -> Result<usize, Failure<O>> {
+        Stream::read(self, into).await
+    }
+}
+
+impl<O: Outside> Write for &Stream<O> {
+    async fn write(&mut self, from: &[u8]) -> Result<usize, Failure<O>> {
+        Stream::write(self, from).await
+    }
+
+    /// Nothing waits to be told to go.
+    async fn flush(&mut self) -> Result<(), Failure<O>> {
+        Ok(())
+    }
+}
+
+impl<O: Outside> Read for Stream<O> {
+    async fn read(&mut self, into: &mut [u8]) -> Result<usize, Failure<O>> {
+        Self::read(self, into).await
+    }
+}
+
+impl<O: Outside> Write for Stream<O> {
+    async fn write(&mut self, from: &[u8]) -> Result<usize, Failure<O>> {
+        Self::write(self, from).await
+    }
+
+    /// Nothing waits to be told to go.
+    async fn flush(&mut self) -> Result<(), Failure<O>> {
+        Ok(())
+    }
+}

@@ -1,0 +1,247 @@
+//! The same application over TCP and in memory, on a clock that goes on when nobody has anything to do.
+
+use embedded_io_async::{Read, Write};
+use fata_conduit::{Address, Conduit, Error, Memory, Peer, Relayed, Stream, relay};
+use fata_link::wire;
+use fata_netstack::{Config, Error as NetError, Stack};
+use fata_random::Random;
+use fata_resolve::{Config as Names, Resolver};
+use fata_rt::Rt;
+use fata_sim::{Rng, alone};
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Two programs with a wire between them, which meet in memory too.
+struct Two {
+    client: Conduit,
+    server: Conduit,
+    stacks: [Stack; 2],
+}
+
+fn address(text: &str) -> Address {
+    text.parse().unwrap()
+}
+
+fn two(rt: &Rt) -> Two {
+    let (a, b, _) = wire::pair(wire::Options::default());
+    let start = |link, words: &str, seed| {
+        let mut config = Config::default();
+        for word in words.split(' ') {
+            let (name, value) = word.split_once('=').unwrap();
+            config.word(name, value).unwrap();
+        }
+        Stack::start(rt, link, config, &Random::known(seed))
+    };
+    let stacks = [start(a, "ip=10.0.0.1/24 ip6=fd00::1/64", 1), start(b, "ip=10.0.0.2/24 ip6=fd00::2/64", 2)];
+    let memory = Memory::new();
+    let resolver = Resolver::new(&stacks[0], &Random::known(3), Names::default());
+    Two {
+        client: Conduit::new().with_names(&resolver).with_memory(&memory),
+        server: Conduit::new().with_stack(&stacks[1]).with_memory(&memory),
+        stacks,
+    }
+}
+
+/// Where a server listens, and where its client finds it.
+const PAIRS: [[&str; 2]; 4] = [
+    ["tcp://*:7", "tcp://10.0.0.2:7"],
+    ["tcp://10.0.0.2:7", "tcp://10.0.0.2:7"],
+    ["tcp://*:7", "tcp://[fd00::2]:7"],
+    ["memory://echo", "memory://echo"],
+];
+
+fn on_each(test: impl AsyncFn(&Rt, &Two, &Address, &Address)) {
+    for [at, to] in PAIRS {
+        alone(async |rt| {
+            let two = two(&rt);
+            test(&rt, &two, &address(at), &address(to)).await;
+            // All is closed on both sides, and forgotten.
+            rt.sleep(Duration::from_secs(70)).await;
+            assert_eq!(two.stacks.each_ref().map(Stack::sockets), [(0, 0); 2], "{at}");
+        });
+    }
+}
+
+async fn echo(mut stream: Stream) {
+    let mut buffer = [0; 1000];
+    while let Ok(len @ 1..) = stream.read(&mut buffer).await {
+        if stream.write_all(&buffer[..len]).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn read_all(mut stream: &Stream) -> Vec<u8> {
+    let (mut all, mut buffer) = (Vec::new(), [0; 777]);
+    while let len @ 1.. = Read::read(&mut stream, &mut buffer).await.unwrap() {
+        all.extend(&buffer[..len]);
+    }
+    all
+}
+
+/// What is written, and its end, comes back; more than there is room for on the way.
+#[test]
+fn bytes_go_there_and_back() {
+    on_each(async |rt, two, at, to| {
+        let listener = two.server.listen(at).unwrap();
+        let served = rt.spawn(async move { echo(listener.accept().await.unwrap()).await });
+        let stream = Rc::new(two.client.connect(to).await.unwrap());
+        assert_ne!(stream.peer(), Peer::Unknown);
+        let bytes = Rng::new().bytes(300_000);
+        let (writer, sent) = (stream.clone(), bytes.clone());
+        let written = rt.spawn(async move {
+            (&*writer).write_all(&sent).await.unwrap();
+            writer.finish();
+        });
+        assert!(read_all(&stream).await == bytes);
+        written.await.unwrap();
+        served.await.unwrap();
+    });
+}
+
+/// Who has nothing more to say can be answered still; who has gone is not written to for ever.
+#[test]
+fn ends_are_told_apart() {
+    on_each(async |_, two, at, to| {
+        let listener = two.server.listen(at).unwrap();
+        let ours = two.client.connect(to).await.unwrap();
+        let mut theirs = listener.accept().await.unwrap();
+        ours.finish();
+        assert!(ours.write(b"more").await.is_err());
+        assert_eq!(theirs.read(&mut [0; 8]).await.unwrap(), 0);
+        theirs.write_all(b"goodbye").await.unwrap();
+        let mut buffer = [0; 8];
+        assert_eq!(ours.read(&mut buffer).await.unwrap(), 7);
+        ours.abort();
+        let error = loop {
+            if let Err(error) = theirs.write(&[0; 5000]).await {
+                break error;
+            }
+        };
+        assert!(matches!(error, Error::Gone | Error::Net(NetError::Reset)), "{error}");
+    });
+}
+
+#[test]
+fn as_many_are_served_at_a_time_as_may_be() {
+    on_each(async |rt, two, at, to| {
+        let listener = two.server.listen(at).unwrap();
+        let counts = Rc::new(Cell::new((0, 0)));
+        let (counted, rt2) = (counts.clone(), rt.clone());
+        let serving = rt.spawn(async move {
+            let serve = |stream| {
+                let counted = counted.clone();
+                async move {
+                    let (open, most) = counted.get();
+                    counted.set((open + 1, most.max(open + 1)));
+                    echo(stream).await;
+                    let (open, most) = counted.get();
+                    counted.set((open - 1, most));
+                }
+            };
+            listener.serve(&rt2, 3, serve).await
+        });
+        let mut streams = Vec::new();
+        for _ in 0..10 {
+            streams.push(two.client.connect(to).await.unwrap());
+        }
+        // As many as may be are open now, and wait.
+        rt.sleep(Duration::from_secs(1)).await;
+        assert_eq!(counts.get(), (3, 3));
+        for mut stream in streams {
+            stream.write_all(b"hello").await.unwrap();
+            stream.finish();
+            assert_eq!(read_all(&stream).await, b"hello");
+        }
+        rt.sleep(Duration::from_secs(1)).await;
+        assert_eq!(counts.get(), (0, 3));
+        serving.abort();
+    });
+}
+
+/// From memory to TCP and on, with ends in between.
+#[test]
+fn a_relay_carries_both_ways_and_both_ends() {
+    on_each(async |rt, two, at, to| {
+        let front = two.server.listen(&address("memory://front")).unwrap();
+        let back = two.server.listen(at).unwrap();
+        let answered = rt.spawn(async move {
+            let mut stream = back.accept().await.unwrap();
+            // Not a byte before the end of the question.
+            let asked = read_all(&stream).await;
+            stream.write_all(&asked).await.unwrap();
+            stream.write_all(b"!").await.unwrap();
+        });
+        let bytes = Rng::new().bytes(100_000);
+        let asking = {
+            let (stream, bytes) =
+                (two.client.connect(&address("memory://front")).await.unwrap(), bytes.clone());
+            rt.spawn(async move {
+                (&stream).write_all(&bytes).await.unwrap();
+                stream.finish();
+                read_all(&stream).await
+            })
+        };
+        let (one, other) = (front.accept().await.unwrap(), two.client.connect(to).await.unwrap());
+        let Relayed { there, back, error } = relay(&one, &other).await;
+        drop((one, other));
+        assert_eq!((there, back), (100_000, 100_001), "{error:?}");
+        let mut expected = bytes;
+        expected.push(b'!');
+        assert!(asking.await.unwrap() == expected);
+        answered.await.unwrap();
+    });
+}
+
+#[test]
+fn what_is_not_there_is_refused_by_name() {
+    alone(async |rt| {
+        let two = two(&rt);
+        let refused = |error: Option<Error>, text: &str| assert_eq!(error.unwrap().to_string(), text);
+        refused(
+            two.client.connect(&address("memory://nobody")).await.err(),
+            "nobody listens there, or too many wait",
+        );
+        refused(two.client.connect(&address("vchan://0/web")).await.err(), "this program has no vchan");
+        refused(two.client.listen(&address("tcp://*:1")).err(), "this program has no network");
+        refused(two.server.connect(&address("tcp://10.0.0.1:1")).await.err(), "this program has no names");
+        refused(
+            two.server.listen(&address("tcp://www:1")).err(),
+            "what is listened at must be an address or *",
+        );
+        refused(
+            two.client.connect(&address("tcp://10.0.0.2:1")).await.err(),
+            "10.0.0.2: the connection was refused",
+        );
+        let _one = two.server.listen(&address("tcp://*:1")).unwrap();
+        refused(two.server.listen(&address("tcp://*:1")).err(), "the port is taken");
+        let _two = two.server.listen(&address("memory://a")).unwrap();
+        refused(two.server.listen(&address("memory://a")).err(), "somebody listens there already");
+        // Nobody accepts, so not all can wait.
+        let opened: Vec<_> = futures_of(&two.client, "memory://a", 65).await;
+        assert_eq!(opened.iter().filter(|opened| **opened).count(), 64);
+    });
+}
+
+async fn futures_of(client: &Conduit, to: &str, count: usize) -> Vec<bool> {
+    let (to, mut streams) = (address(to), Vec::new());
+    for _ in 0..count {
+        streams.push(client.connect(&to).await);
+    }
+    streams.iter().map(Result::is_ok).collect()
+}
+
+/// A place is free again once nobody listens there.
+#[test]
+fn a_place_can_be_taken_again() {
+    on_each(async |_, two, at, to| {
+        for _ in 0..3 {
+            let listener = two.server.listen(at).unwrap();
+            let stream = two.client.connect(to).await.unwrap();
+            drop(listener);
+            // Those who waited are told.
+            assert!(matches!(stream.read(&mut [0]).await, Ok(0) | Err(_)));
+        }
+    });
+}
