@@ -19,6 +19,8 @@ use alloc::rc::Rc;
 
 #[cfg(feature = "addresses")]
 mod addresses;
+#[cfg(feature = "conduit")]
+pub mod conduit;
 #[cfg(feature = "addresses")]
 mod network;
 mod random;

@@ -1,0 +1,385 @@
+//! vchan by address: what follows `vchan://` in [`fata_conduit`]'s addresses.
+//!
+//! `DOMAIN/NAME` is the other domain's number and the service's name, as in [`Wish`](crate::vchan::Wish); behind a `?` there
+//! may be its words with `&` between them, and `streams=N`. A vchan is one stream between two domains, and for N of them at
+//! a time there are N vchans, `NAME-0` and so on. Both ends must be told the same number.
+
+use crate::vchan::{Place, Wish, close, guard};
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::format;
+use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::cell::RefCell;
+use core::fmt;
+use core::future::{Future, poll_fn};
+use core::pin::pin;
+use core::task::Poll;
+use core::time::Duration;
+use embedded_io_async::ErrorKind;
+use fata_conduit::{Accept, Duplex, Outside};
+use fata_rt::Rt;
+use fata_vchan::{Meeting, Orders, Vchan, connect, listen};
+use fata_xenstore::Xenstore;
+use xen_hyp::{DomId, Platform, Signal, Xen};
+
+/// Streams of one service at a time, at most: each has two rings and a grant for each of their pages.
+const MOST: usize = 64;
+/// How long a server may take to close what its client has finished with, before the client just goes.
+const PARTING: Duration = Duration::from_secs(5);
+
+/// Why there is no stream by vchan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// What follows `vchan://` makes no sense here.
+    Word(String),
+    /// This domain has no Xenstore, and the address no port.
+    NoStore,
+    /// The vchan itself.
+    Vchan(fata_vchan::Error),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Word(word) => write!(f, "vchan makes no sense at {word}"),
+            Self::NoStore => f.write_str("this domain has no Xenstore, and the address no port"),
+            Self::Vchan(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl core::error::Error for Error {}
+
+impl embedded_io_async::Error for Error {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Word(_) => ErrorKind::InvalidInput,
+            Self::NoStore => ErrorKind::Unsupported,
+            Self::Vchan(error) => error.kind(),
+        }
+    }
+}
+
+impl From<fata_vchan::Error> for Error {
+    fn from(error: fata_vchan::Error) -> Self {
+        Self::Vchan(error)
+    }
+}
+
+/// A service, as an address names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Service {
+    wish: Wish,
+    streams: usize,
+}
+
+impl Service {
+    /// Reads one for the server or the client.
+    fn parse(text: &str, serve: bool) -> Result<Self, Error> {
+        let (place, words) = text.split_once('?').unwrap_or((text, ""));
+        let (domain, name) = place.split_once('/').ok_or_else(|| Error::Word(place.into()))?;
+        let is_name = !name.is_empty()
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+        if !is_name {
+            return Err(Error::Word(place.into()));
+        }
+        let mut wish = Wish::new(name);
+        wish.serve = serve;
+        wish.peer = DomId(domain.parse().map_err(|_| Error::Word(place.into()))?);
+        let mut streams = 1;
+        for word in words.split('&').filter(|word| !word.is_empty()) {
+            let (name, value) = word.split_once('=').unwrap_or((word, ""));
+            let taken = match name {
+                "streams" => value.parse().ok().filter(|n| (1..=MOST).contains(n)).map(|n| streams = n),
+                "orders" | "path" | "port" | "gref" => wish.word(name, value),
+                _ => None,
+            };
+            taken.ok_or_else(|| Error::Word(word.into()))?;
+        }
+        // Numbers and paths are of one vchan.
+        if streams > 1 && (wish.port.is_some() || wish.path.is_some()) {
+            return Err(Error::Word(format!("streams={streams}")));
+        }
+        Ok(Self { wish, streams })
+    }
+
+    fn place<P: Platform>(
+        &self,
+        number: usize,
+        xen: &Rc<Xen<P>>,
+        store: Option<&Xenstore<P>>,
+    ) -> Result<Place<P>, Error> {
+        let mut wish = self.wish.clone();
+        if self.streams > 1 {
+            wish.name = format!("{}-{number}", wish.name);
+        }
+        let place = wish.place(xen, store).map_err(|error| Error::Vchan(fata_vchan::Error::Xen(error)))?;
+        place.ok_or(Error::NoStore)
+    }
+}
+
+/// Opens and accepts vchans by address. Clones know of each other's.
+pub struct Vchans<P: Platform> {
+    rt: Rt,
+    xen: Rc<Xen<P>>,
+    store: Option<Xenstore<P>>,
+    /// Which streams of which services we are a client of.
+    used: Rc<RefCell<BTreeMap<String, Vec<bool>>>>,
+    freed: Rc<Signal>,
+}
+
+impl<P: Platform> Clone for Vchans<P> {
+    fn clone(&self) -> Self {
+        let Self { rt, xen, store, used, freed } = self;
+        Self {
+            rt: rt.clone(),
+            xen: xen.clone(),
+            store: store.clone(),
+            used: used.clone(),
+            freed: freed.clone(),
+        }
+    }
+}
+
+impl<P: Platform> Vchans<P> {
+    /// Without a store there are only vchans by numbers.
+    pub fn new(rt: &Rt, xen: &Rc<Xen<P>>, store: Option<&Xenstore<P>>) -> Self {
+        let (used, freed) = (Rc::default(), Rc::new(Signal::new()));
+        Self { rt: rt.clone(), xen: xen.clone(), store: store.cloned(), used, freed }
+    }
+
+    /// Waits until one of a service's streams is not in use.
+    async fn take(&self, name: &str, streams: usize) -> Taken {
+        let number = self
+            .freed
+            .until(|| {
+                let mut used = self.used.borrow_mut();
+                let used = used.entry(name.into()).or_insert_with(|| vec![false; streams]);
+                let number = used.iter().position(|used| !used)?;
+                used[number] = true;
+                Some(number)
+            })
+            .await;
+        Taken { used: self.used.clone(), freed: self.freed.clone(), name: name.into(), number }
+    }
+}
+
+/// A stream of a service that is ours, until this is dropped.
+struct Taken {
+    used: Rc<RefCell<BTreeMap<String, Vec<bool>>>>,
+    freed: Rc<Signal>,
+    name: String,
+    number: usize,
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        let mut used = self.used.borrow_mut();
+        if let Some(numbers) = used.get_mut(&self.name) {
+            numbers[self.number] = false;
+            if !numbers.contains(&true) {
+                used.remove(&self.name);
+            }
+        }
+        drop(used);
+        self.freed.fire();
+    }
+}
+
+impl<P: Platform> Outside for Vchans<P> {
+    type Error = Error;
+    type Stream = VchanStream<P>;
+    type Listener = VchanListener<P>;
+
+    async fn connect(&self, to: &str) -> Result<VchanStream<P>, Error> {
+        let service = Service::parse(to, false)?;
+        let taken = self.take(to, service.streams).await;
+        let place = service.place(taken.number, &self.xen, self.store.as_ref())?;
+        let vchan = Rc::new(connect(&self.xen, &place, service.wish.orders).await?);
+        let stream = VchanStream { vchan: Some(vchan.clone()), dropped: Rc::new(Signal::new()) };
+        let (rt, xen, dropped) = (self.rt.clone(), self.xen.clone(), stream.dropped.clone());
+        drop(self.rt.spawn(async move {
+            in_use(&rt, &vchan, &place, &dropped).await;
+            // The server closes when it has read the end, and takes what it offered back first: whoever comes next must
+            // not find this vchan again.
+            vchan.finish();
+            let _ = rt.timeout(PARTING, vchan.ended()).await;
+            if let Some(vchan) = Rc::into_inner(vchan) {
+                close(&rt, &xen, vchan).await;
+            }
+            drop(taken);
+        }));
+        Ok(stream)
+    }
+
+    fn listen(&self, at: &str) -> Result<VchanListener<P>, Error> {
+        let service = Service::parse(at, true)?;
+        let arrivals = Rc::new(Arrivals::default());
+        let mut places = Vec::new();
+        for number in 0..service.streams {
+            places.push(service.place(number, &self.xen, self.store.as_ref())?);
+        }
+        let orders = service.wish.orders.unwrap_or(Wish::ORDERS);
+        for place in places {
+            let (rt, xen, arrivals) = (self.rt.clone(), self.xen.clone(), arrivals.clone());
+            drop(self.rt.spawn(async move {
+                if let Err(error) = serve(&rt, &xen, &place, orders, &arrivals).await {
+                    arrivals.fail(error);
+                }
+            }));
+        }
+        Ok(VchanListener { arrivals })
+    }
+}
+
+/// Has one client after the other come to one place, until nobody waits for them any more.
+async fn serve<P: Platform>(
+    rt: &Rt,
+    xen: &Rc<Xen<P>>,
+    place: &Place<P>,
+    orders: Orders,
+    arrivals: &Arrivals<P>,
+) -> Result<(), Error> {
+    while !arrivals.is_unwanted() {
+        let listener = listen(xen, place, orders).await?;
+        if let Some(vchan) = either(arrivals.unwanted(), listener.accept()).await {
+            let (vchan, dropped) = (Rc::new(vchan), Rc::new(Signal::new()));
+            arrivals.push(VchanStream { vchan: Some(vchan.clone()), dropped: dropped.clone() });
+            in_use(rt, &vchan, place, &dropped).await;
+            place.withdraw().await?;
+            if let Some(vchan) = Rc::into_inner(vchan) {
+                close(rt, xen, vchan).await;
+            }
+        } else {
+            place.withdraw().await?;
+        }
+    }
+    Ok(())
+}
+
+/// What the second gives, unless the first ends before.
+async fn either<T>(until: impl Future<Output = ()>, wanted: impl Future<Output = T>) -> Option<T> {
+    let (mut until, mut wanted) = (pin!(until), pin!(wanted));
+    poll_fn(|cx| match until.as_mut().poll(cx) {
+        Poll::Ready(()) => Poll::Ready(None),
+        Poll::Pending => wanted.as_mut().poll(cx).map(Some),
+    })
+    .await
+}
+
+/// Waits until a stream is dropped, and looks after it meanwhile.
+async fn in_use<P: Platform>(rt: &Rt, vchan: &Vchan<P>, place: &Place<P>, dropped: &Signal) {
+    let mut guarded = pin!(guard(rt, vchan, place, None));
+    let mut is_over = false;
+    let mut dropped = pin!(dropped.until(|| (dropped.count() > 0).then_some(())));
+    poll_fn(|cx| {
+        // Who reads or writes it hears of its end.
+        is_over = is_over || guarded.as_mut().poll(cx).is_ready();
+        dropped.as_mut().poll(cx)
+    })
+    .await;
+}
+
+/// A stream by vchan.
+pub struct VchanStream<P: Platform> {
+    vchan: Option<Rc<Vchan<P>>>,
+    dropped: Rc<Signal>,
+}
+
+impl<P: Platform> VchanStream<P> {
+    fn vchan(&self) -> &Vchan<P> {
+        self.vchan.as_ref().expect("it has its vchan until it is dropped")
+    }
+}
+
+impl<P: Platform> Duplex for VchanStream<P> {
+    type Error = Error;
+
+    async fn read(&self, into: &mut [u8]) -> Result<usize, Error> {
+        Ok(self.vchan().read(into).await?)
+    }
+
+    async fn write(&self, from: &[u8]) -> Result<usize, Error> {
+        Ok(self.vchan().write(from).await?)
+    }
+
+    fn finish(&self) {
+        self.vchan().finish();
+    }
+}
+
+impl<P: Platform> Drop for VchanStream<P> {
+    fn drop(&mut self) {
+        // First, so that who waits for this is the only one to have it.
+        self.vchan = None;
+        self.dropped.fire();
+    }
+}
+
+/// Waits for clients of a service, as many at a time as it has streams.
+pub struct VchanListener<P: Platform> {
+    arrivals: Rc<Arrivals<P>>,
+}
+
+impl<P: Platform> Drop for VchanListener<P> {
+    /// Those that are open stay so.
+    fn drop(&mut self) {
+        self.arrivals.waiting.take();
+        self.arrivals.unwanted.fire();
+    }
+}
+
+struct Arrivals<P: Platform> {
+    waiting: RefCell<VecDeque<VchanStream<P>>>,
+    failed: RefCell<Option<Error>>,
+    news: Signal,
+    /// Fires when nobody waits any more.
+    unwanted: Signal,
+}
+
+impl<P: Platform> Default for Arrivals<P> {
+    fn default() -> Self {
+        Self {
+            waiting: RefCell::default(),
+            failed: RefCell::default(),
+            news: Signal::new(),
+            unwanted: Signal::new(),
+        }
+    }
+}
+
+impl<P: Platform> Arrivals<P> {
+    fn push(&self, stream: VchanStream<P>) {
+        self.waiting.borrow_mut().push_back(stream);
+        self.news.fire();
+    }
+
+    fn is_unwanted(&self) -> bool {
+        self.unwanted.count() > 0
+    }
+
+    async fn unwanted(&self) {
+        self.unwanted.until(|| self.is_unwanted().then_some(())).await
+    }
+
+    fn fail(&self, error: Error) {
+        self.failed.replace(Some(error));
+        self.news.fire();
+    }
+}
+
+impl<P: Platform> Accept for VchanListener<P> {
+    type Error = Error;
+    type Stream = VchanStream<P>;
+
+    async fn accept(&self) -> Result<VchanStream<P>, Error> {
+        let arrivals = &self.arrivals;
+        let next = || match arrivals.waiting.borrow_mut().pop_front() {
+            Some(stream) => Some(Ok(stream)),
+            None => arrivals.failed.borrow().clone().map(Err),
+        };
+        arrivals.news.until(next).await
+    }
+}
