@@ -10,6 +10,7 @@ use fata_peer::net::{self, Command, Job, Kind, LARGEST, pattern};
 use crate::serve::Line;
 use crate::socket::{Address, Socket};
 use crate::sys::{self, Failed, File, Out};
+use crate::web::{self, Client};
 use crate::{FIRST_MARK, fail};
 
 /// The end of a stream without a length.
@@ -43,6 +44,9 @@ pub(crate) fn run(target: IpAddr, jobs: &str) -> Result<(), Failed> {
             Kind::TcpIn => load.tcp_in(),
             Kind::TcpOut => load.tcp_out(),
             Kind::TcpEcho => load.tcp_echo(),
+            Kind::Http => load.http(false, net::HTTP_PAGE),
+            Kind::HttpFile => load.http(false, net::HTTP_FILE),
+            Kind::HttpEach => load.http(true, net::HTTP_PAGE),
         }?;
     }
     let _ = writeln!(Out, "SUCCESS");
@@ -73,6 +77,40 @@ impl Load {
         socket.patience(LOST_MS)?;
         socket.connect(&Address::new(self.target, port))?;
         Ok(socket)
+    }
+
+    /// Requests by rounds: one on each connection, and then all the answers.
+    fn http(&self, each: bool, length: usize) -> Result<(), Failed> {
+        let Self { target, job, .. } = *self;
+        let mut clients: [Option<Client>; web::MOST] = [const { None }; web::MOST];
+        let Some(clients) = clients.get_mut(..job.size) else {
+            fail(format_args!("at most {} at a time", web::MOST))
+        };
+        if !each {
+            for place in clients.iter_mut() {
+                *place = Some(Client::open(target)?);
+            }
+        }
+        self.measure(|| {
+            let mut through = 0;
+            while through < job.count {
+                let round = clients.len().min((job.count - through) as usize);
+                for place in &mut clients[..round] {
+                    if each {
+                        *place = Some(Client::open(target)?);
+                    }
+                    place.as_ref().map_or(Ok(()), |client| client.ask(each, length))?;
+                }
+                for place in &mut clients[..round] {
+                    place.as_ref().map_or(Ok(()), |client| client.hear(each, length))?;
+                    if each {
+                        *place = None;
+                    }
+                }
+                through += round as u64;
+            }
+            Ok(through)
+        })
     }
 
     fn udp_in(&self) -> Result<(), Failed> {

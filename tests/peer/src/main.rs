@@ -32,6 +32,7 @@ mod serve;
 mod socket;
 mod store;
 mod sys;
+mod web;
 
 use core::arch::global_asm;
 use core::ffi::CStr;

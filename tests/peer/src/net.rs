@@ -33,9 +33,22 @@ pub enum Kind {
     TcpOut,
     /// Bytes of a stream to the guest and back, one write at a time.
     TcpEcho,
+    /// Requests for a small page, over as many connections as the size says.
+    Http,
+    /// The same with a connection for each request.
+    HttpEach,
+    /// Requests for a large file.
+    HttpFile,
 }
 
-const NAMES: [(&str, Kind); 7] = [
+/// Where pages come from: [`HTTP_PAGE`] bytes at `/index.html`, [`HTTP_FILE`] at `/1m.bin`.
+pub const HTTP: u16 = 80;
+/// What nginx comes with.
+pub const HTTP_PAGE: usize = 612;
+/// 1 MiB.
+pub const HTTP_FILE: usize = 1 << 20;
+
+const NAMES: [(&str, Kind); 10] = [
     ("udp-in", Kind::UdpIn),
     ("udp-out", Kind::UdpOut),
     ("udp-echo", Kind::UdpEcho),
@@ -43,6 +56,9 @@ const NAMES: [(&str, Kind); 7] = [
     ("tcp-in", Kind::TcpIn),
     ("tcp-out", Kind::TcpOut),
     ("tcp-echo", Kind::TcpEcho),
+    ("http", Kind::Http),
+    ("http-each", Kind::HttpEach),
+    ("http-file", Kind::HttpFile),
 ];
 
 /// What to send, how much at once, and how often: `KIND,SIZE,COUNT`.
@@ -50,7 +66,7 @@ const NAMES: [(&str, Kind); 7] = [
 pub struct Job {
     /// What.
     pub kind: Kind,
-    /// Bytes of a datagram without headers, or of a write to a stream.
+    /// Bytes of a datagram without headers, or of a write to a stream; with HTTP, connections at a time.
     pub size: usize,
     /// How many.
     pub count: u64,
