@@ -200,7 +200,12 @@ impl Dom0 {
 
     /// The same, with this run by dom0's shell right before `xl create`.
     pub fn create_after(&self, domu: &XlDomU, first: &str) -> Result<u16> {
-        self.xl_create(domu, first, "")
+        self.create_between(domu, first, "")
+    }
+
+    /// The same, and with this right after it; neither may write anything.
+    pub fn create_between(&self, domu: &XlDomU, first: &str, then: &str) -> Result<u16> {
+        self.xl_create(domu, first, then)
     }
 
     /// Waits for the end of a domain, and says how it ended.

@@ -52,6 +52,8 @@ pub struct BuildRequest {
     pub features: Vec<String>,
     /// Instead of what the image itself asks for.
     pub optimise: Option<Optimise>,
+    /// What the image reads when it is built: a variable of the environment, and the file that it names.
+    pub input: Option<(&'static str, PathBuf)>,
 }
 
 impl BuildRequest {
@@ -59,7 +61,7 @@ impl BuildRequest {
     pub fn new(name: &str) -> Self {
         let mut words = name.split('+').map(str::to_owned);
         let name = words.next().unwrap_or_default();
-        Self { name, arch: &ARCHES[0], features: words.collect(), optimise: None }
+        Self { name, arch: &ARCHES[0], features: words.collect(), optimise: None, input: None }
     }
 }
 
@@ -78,6 +80,14 @@ pub struct Built {
     pub memory_bytes: u64,
     /// What it is made up of.
     pub sections: Vec<Section>,
+}
+
+/// What cargo is told.
+struct How<'a> {
+    arch: &'a Arch,
+    optimise: Optimise,
+    flags: &'a [String],
+    input: Option<&'a (&'static str, PathBuf)>,
 }
 
 impl Lab {
@@ -106,7 +116,8 @@ impl Lab {
         let features = std::iter::once("image").chain(request.features.iter().map(String::as_str));
         let flags = self.rustflags(request.arch, sysroot.as_deref())?;
         let optimise = request.optimise.map_or_else(|| self.optimise(&request.name), Ok)?;
-        let elf = self.cargo_build(&request.name, &request.name, features, request.arch, optimise, &flags)?;
+        let how = How { arch: request.arch, optimise, flags: &flags, input: request.input.as_ref() };
+        let elf = self.cargo_build(&request.name, &request.name, features, &how)?;
         let file = fs::read(&elf).with_context(|| format!("cannot read {}", elf.display()))?;
         let flat =
             flatten::flatten(&file).with_context(|| format!("cannot make an image of {}", elf.display()))?;
@@ -116,6 +127,7 @@ impl Lab {
             .chain(&request.features)
             .chain(&differs)
             .map(String::as_str)
+            .chain(request.input.as_ref().map(|(variable, _)| *variable))
             .collect();
         let variant = variant.join("+");
         let dir = self.dir().join("images").join(&variant);
@@ -142,7 +154,8 @@ impl Lab {
         if let Some(sysroot) = self.sysroot(arch.target, ui)? {
             flags.extend(["--sysroot".to_owned(), sysroot.display().to_string()]);
         }
-        self.cargo_build("fata-peer", "fata-peer", std::iter::once("program"), arch, Optimise::Speed, &flags)
+        let how = How { arch, optimise: Optimise::Speed, flags: &flags, input: None };
+        self.cargo_build("fata-peer", "fata-peer", std::iter::once("program"), &how)
     }
 
     /// Builds the one that speaks libxenvchan, against the libraries of dom0, with which it has to run.
@@ -165,7 +178,8 @@ impl Lab {
             flags.extend(["--sysroot".to_owned(), sysroot.display().to_string()]);
         }
         let features = std::iter::once("libxenvchan");
-        self.cargo_build("fata-peer", "fata-vchan-peer", features, arch, Optimise::Speed, &flags)
+        let how = How { arch, optimise: Optimise::Speed, flags: &flags, input: None };
+        self.cargo_build("fata-peer", "fata-vchan-peer", features, &how)
     }
 
     /// Runs cargo and returns the path of the executable of this name.
@@ -174,18 +188,17 @@ impl Lab {
         package: &str,
         name: &str,
         features: impl Iterator<Item = &'a str>,
-        arch: &Arch,
-        optimise: Optimise,
-        flags: &[String],
+        how: &How<'_>,
     ) -> Result<PathBuf> {
         let mut cargo = cargo();
         let (default, features): (Vec<_>, Vec<_>) = features.partition(|feature| *feature == "default");
         cargo
             .current_dir(self.workspace())
-            .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
+            .env("CARGO_ENCODED_RUSTFLAGS", how.flags.join("\x1f"))
+            .envs(how.input.map(|(variable, file)| (variable, file)))
             // Levels are chosen at run time; without this, defmt keeps errors only.
             .env("DEFMT_LOG", "trace")
-            .args(["build", "--profile", optimise.profile(), "--target", arch.target])
+            .args(["build", "--profile", how.optimise.profile(), "--target", how.arch.target])
             .args(["--package", package, "--features", &features.join(",")])
             .args(default.is_empty().then_some("--no-default-features"))
             .arg("--message-format=json-render-diagnostics")

@@ -64,7 +64,7 @@ pub use control::Output;
 #[cfg(feature = "defmt")]
 pub use decode::Decoder;
 pub use disk::{Contents, Disk, DiskWish, Vbd};
-pub use dns::soak as dns_diff;
+pub use dns::{Traffic, soak as dns_diff};
 pub use doctor::{Finding, State};
 pub use dom0less::{Dom0less, DomU};
 pub use dtb::{Enhanced, StaticEvent};

@@ -36,7 +36,7 @@ const PACKAGES: [&str; 10] = [
 const SUITE: &str = "trixie";
 /// Where packages have programs.
 const DIRECTORIES: [&str; 3] = ["usr/bin", "usr/sbin", "usr/lib/bind9"];
-/// Where they are in dom0.
+/// Where they are in dom0, and in Linux guests.
 const PLACE: &str = "/tools";
 
 /// Where programs are to run.
@@ -99,41 +99,43 @@ impl Tools {
             .with_context(|| format!("{name} is in none of the packages unpacked in {}", self.root.display()))
     }
 
-    /// Programs with all they need, each with a script to start it, as an archive for [`PLACE`].
-    fn bundle(&self, programs: &[&str]) -> Result<Vec<u8>> {
-        let mut archive = Archive::default();
-        archive.directory("bin");
-        archive.directory("lib");
+    /// Programs with all they need, each with a script to start it, in [`PLACE`] of an archive.
+    pub(crate) fn put_into(&self, archive: &mut Archive, programs: &[&str]) -> Result<()> {
+        let place = &PLACE[1..];
+        for directory in ["", "/bin", "/lib"] {
+            archive.directory(&format!("{place}{directory}"));
+        }
         let mut wanted = BTreeSet::from([self.loader.to_owned()]);
         for name in programs {
             let bytes = read(&self.program(name)?)?;
             wanted.extend(needed(&bytes).with_context(|| format!("reading {name}"))?);
-            archive.file(&format!("bin/{name}"), 0o755, &bytes);
+            archive.file(&format!("{place}/bin/{name}"), 0o755, &bytes);
             let script = format!(
                 "#!/bin/sh\nexec {PLACE}/lib/{} --library-path {PLACE}/lib {PLACE}/bin/{name} \"$@\"\n",
                 self.loader
             );
-            archive.file(name, 0o755, script.as_bytes());
+            archive.file(&format!("{place}/{name}"), 0o755, script.as_bytes());
         }
         let mut done = BTreeSet::new();
         while let Some(name) = wanted.pop_first() {
             let bytes = read(&self.libraries().join(&name))?;
             let more = needed(&bytes).with_context(|| format!("reading {name}"))?;
-            archive.file(&format!("lib/{name}"), 0o755, &bytes);
+            archive.file(&format!("{place}/lib/{name}"), 0o755, &bytes);
             done.insert(name);
             wanted.extend(more.into_iter().filter(|library| !done.contains(library)));
         }
-        Ok(archive.finish())
+        Ok(())
     }
 }
 
 impl Dom0 {
     /// Puts programs into dom0 as `/tools/NAME`, each with all that it needs.
     pub fn push_tools(&self, tools: &Tools, programs: &[&str]) -> Result<()> {
-        let bundle = tools.bundle(programs)?;
-        self.push("/tmp/tools", &bundle)?;
-        let script = format!("mkdir -p {PLACE} && cd {PLACE} && cpio -iu </tmp/tools 2>&1 && rm /tmp/tools");
-        let output = self.run(&script, Duration::from_secs(120))?;
+        let mut archive = Archive::default();
+        tools.put_into(&mut archive, programs)?;
+        self.push("/tmp/tools", &archive.finish())?;
+        let script = "cd / && cpio -iu </tmp/tools 2>&1 && rm /tmp/tools";
+        let output = self.run(script, Duration::from_secs(120))?;
         if output.code != 0 {
             bail!("dom0 cannot unpack {programs:?}: {}", output.text());
         }

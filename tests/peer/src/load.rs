@@ -47,21 +47,23 @@ pub(crate) fn run(target: IpAddr, jobs: &str) -> Result<(), Failed> {
             Kind::Http => load.http(false, net::HTTP_PAGE),
             Kind::HttpFile => load.http(false, net::HTTP_FILE),
             Kind::HttpEach => load.http(true, net::HTTP_PAGE),
+            Kind::DnsUdp | Kind::DnsNothing => load.names_by_datagrams(),
+            Kind::DnsTcp => load.names_by_a_stream(),
         }?;
     }
     let _ = writeln!(Out, "SUCCESS");
     Ok(())
 }
 
-struct Load {
+pub(crate) struct Load {
     target: IpAddr,
-    job: Job,
+    pub(crate) job: Job,
     mark: usize,
 }
 
 impl Load {
     /// Does what counts; it says how much came through.
-    fn measure(&self, work: impl FnOnce() -> Result<u64, Failed>) -> Result<(), Failed> {
+    pub(crate) fn measure(&self, work: impl FnOnce() -> Result<u64, Failed>) -> Result<(), Failed> {
         sys::is_process(self.mark);
         let start_ns = sys::now_ns()?;
         let through = work()?;
@@ -71,7 +73,7 @@ impl Load {
         Ok(())
     }
 
-    fn udp(&self, port: u16) -> Result<Socket, Failed> {
+    pub(crate) fn udp(&self, port: u16) -> Result<Socket, Failed> {
         let socket = Socket::udp(self.target)?;
         socket.room(ROOM)?;
         socket.patience(LOST_MS)?;
@@ -204,8 +206,12 @@ impl Load {
         })
     }
 
+    pub(crate) fn tcp(&self, port: u16) -> Result<Socket, Failed> {
+        connect(self.target, port)
+    }
+
     fn stream(&self, command: &Command) -> Result<Socket, Failed> {
-        let stream = connect(self.target)?;
+        let stream = self.tcp(net::TCP)?;
         let mut line = Line::new();
         line.print(format_args!("{command}"));
         stream.send_all(line.text())?;
@@ -229,7 +235,7 @@ impl Load {
     fn tcp_out(&self) -> Result<(), Failed> {
         let mut bytes = [0; LARGEST];
         let mut through = 0;
-        let stream = connect(self.target)?;
+        let stream = self.tcp(net::TCP)?;
         self.measure(|| {
             let mut line = Line::new();
             line.print(format_args!("{}", Command::Send(self.job.bytes(), self.job.size)));
@@ -273,7 +279,7 @@ impl Load {
 /// Sends so many bytes of a pattern, while what comes back is compared with them; with none, until there is a file
 /// [`ENOUGH`].
 pub(crate) fn verify(target: IpAddr, count: u64) -> Result<(), Failed> {
-    let stream = connect(target)?;
+    let stream = connect(target, net::TCP)?;
     stream.little(UNDER_WAY)?;
     stream.send_all(b"E\n")?;
     let [sent, ..] = sys::shared()?;
@@ -312,24 +318,34 @@ pub(crate) fn verify(target: IpAddr, count: u64) -> Result<(), Failed> {
 
 /// Asks for an echo until one comes, sets the first mark, and says how long that took.
 pub(crate) fn await_answer(target: IpAddr, limit_ms: u64) -> Result<(), Failed> {
-    let start_ns = sys::now_ns()?;
     let socket = Socket::ping(target)?;
-    socket.patience(AWAIT_MS)?;
     socket.connect(&Address::new(target, 0))?;
-    let request = echo_request(target);
+    await_any(&socket, &echo_request(target), limit_ms, |_| true)
+}
+
+/// Sends this until there is an answer as it should be, sets the first mark, and says how long that took.
+pub(crate) fn await_any(
+    socket: &Socket,
+    request: &[u8],
+    limit_ms: u64,
+    is_right: impl Fn(&[u8]) -> bool,
+) -> Result<(), Failed> {
+    let start_ns = sys::now_ns()?;
+    socket.patience(AWAIT_MS)?;
+    let mut bytes = [0; LARGEST];
     loop {
         // While nobody is there, either may fail, and at once.
-        let answer = socket.send(&request).and_then(|_| socket.receive(&mut [0; 64]));
+        let answer = socket.send(request).and_then(|_| socket.receive(&mut bytes));
         let ns = sys::now_ns()? - start_ns;
         match answer {
-            Ok(Some(_)) => {
+            Ok(Some(len)) if is_right(&bytes[..len]) => {
                 sys::is_process(FIRST_MARK);
                 let _ = writeln!(Out, "net answer after ns {ns}");
                 return Ok(());
             }
-            _ if ns > limit_ms * 1_000_000 => fail(format_args!("no answer from {target}")),
+            _ if ns > limit_ms * 1_000_000 => fail(format_args!("no answer in all this time")),
             Ok(None) => {}
-            Err(_) => sys::sleep_ms(AWAIT_MS)?,
+            Ok(Some(_)) | Err(_) => sys::sleep_ms(AWAIT_MS)?,
         }
     }
 }
@@ -341,10 +357,10 @@ fn echo_request(target: IpAddr) -> [u8; ICMP_HEADER] {
     request
 }
 
-fn connect(target: IpAddr) -> Result<Socket, Failed> {
+fn connect(target: IpAddr, port: u16) -> Result<Socket, Failed> {
     let stream = Socket::tcp(target)?;
     stream.patience(STUCK_MS)?;
-    stream.connect(&Address::new(target, net::TCP))?;
+    stream.connect(&Address::new(target, port))?;
     Ok(stream)
 }
 

@@ -8,11 +8,14 @@
 //! | `serve` | in a guest, what `images/net-bench` serves, in processes of their own that stay |
 //! | `load ADDRESS JOBS` | in domain 0, drives such a guest; marks as below, around each job's own packets |
 //! | `await ADDRESS MS` | in domain 0, waits so long at most until that address answers a ping, and marks 100 then |
+//! | `await-name ADDRESS MS` | the same until it answers the first query in /tmp/dns-hits |
 //! | `verify ADDRESS BYTES` | in domain 0, sends so many bytes to such a guest, or until there is /tmp/enough, and compares what comes back |
 //! | `offloads INTERFACE on` or `off` | in either, has Linux leave sums and segmentation to the interface, or not |
 //! | `capture INTERFACE [BYTES]` | in domain 0, writes all frames of the interface, or so much of each, to standard output, as a pcap file |
 //! | `echo DOMID PORT` | in domain 0, answers each event of that port with one |
 //! | `lend DOMID PAGES` | in domain 0, lends pages, says which, and checks what the domain has done with them |
+//! | `clock` | in domain 0, says how many nanoseconds it has been running |
+//! | `idle ADDRESS COUNT` | in domain 0, opens so many connections to such a guest, and keeps them until it is killed |
 //! | `cpu` | in domain 0, says how many nanoseconds each domain has had the CPU |
 //!
 //! `kill(7000100 + 2 n, 0)` before job n and one number more after it are marks for the counting plugin
@@ -28,6 +31,7 @@ mod guest;
 mod lend;
 mod load;
 mod many;
+mod names;
 mod serve;
 mod socket;
 mod store;
@@ -64,11 +68,13 @@ extern "C" fn main(stack: *const usize) -> ! {
         [_, "serve", "", ""] => serve::run(),
         [_, "load", target, jobs] => load::run(address(target), jobs),
         [_, "await", target, ms] => load::await_answer(address(target), number(ms).into()),
+        [_, "await-name", target, ms] => names::await_answer(address(target), number(ms).into()),
         [_, "verify", target, bytes] => load::verify(address(target), number(bytes).into()),
         [_, "hold", target, counts] => {
             let (held, more) = counts.split_once(',').unwrap_or((counts, "0"));
             many::hold(address(target), number(held).into(), number(more).into())
         }
+        [_, "idle", target, count] => many::idle(address(target), number(count).into()),
         [_, "request", target, count] => many::request(address(target), number(count).into()),
         [_, "offloads", interface, on @ ("on" | "off")] => capture::offloads(interface, on == "on"),
         [_, "capture", interface, ""] => capture::run(interface, capture::FRAME),
@@ -76,6 +82,7 @@ extern "C" fn main(stack: *const usize) -> ! {
         [_, "echo", domain, port] => dom0::echo(number(domain), number(port)),
         [_, "lend", domain, pages] => lend::lend(number(domain) as u16, number(pages) as usize),
         [_, "cpu", "", ""] => dom0::cpu(),
+        [_, "clock", "", ""] => sys::now_ns().map(|ns| _ = writeln!(Out, "ns {ns}")),
         _ => fail(format_args!("what is to be done?")),
     };
     match done {

@@ -3,11 +3,13 @@
 use core::fmt::Write as _;
 use core::net::IpAddr;
 
+use fata_peer::net;
+
 use crate::fail;
 use crate::socket::{Address, Socket};
 use crate::sys::{self, Failed, Out};
 
-const PORT: u16 = 7;
+const ECHO: u16 = 7;
 /// An answer that takes so long was lost.
 const LOST_MS: u64 = 20_000;
 /// The most that are held at a time.
@@ -21,7 +23,7 @@ pub(crate) fn hold(target: IpAddr, held: u64, more: u64) -> Result<(), Failed> {
     let mut sockets: [Option<Socket>; MOST] = [const { None }; MOST];
     let Some(sockets) = sockets.get_mut(..held as usize) else { fail(format_args!("at most {MOST}")) };
     for (place, n) in sockets.iter_mut().zip(0..) {
-        let socket = open(target)?;
+        let socket = open(target, ECHO)?;
         speak(&socket, n, 0)?;
         *place = Some(socket);
     }
@@ -35,10 +37,23 @@ pub(crate) fn hold(target: IpAddr, held: u64, more: u64) -> Result<(), Failed> {
     Ok(())
 }
 
+/// Opens so many connections to a machine under test (tests/peer/src/net.rs), which says nothing to any, and keeps them.
+pub(crate) fn idle(target: IpAddr, count: u64) -> Result<(), Failed> {
+    let mut sockets: [Option<Socket>; MOST] = [const { None }; MOST];
+    let Some(sockets) = sockets.get_mut(..count as usize) else { fail(format_args!("at most {MOST}")) };
+    for place in sockets {
+        *place = Some(open(target, net::TCP)?);
+    }
+    let _ = writeln!(Out, "SUCCESS: holding {count}");
+    loop {
+        sys::sleep_ms(1_000_000)?;
+    }
+}
+
 /// Opens a connection for each of `count` requests.
 pub(crate) fn request(target: IpAddr, count: u64) -> Result<(), Failed> {
     for n in 0..count {
-        let socket = open(target)?;
+        let socket = open(target, ECHO)?;
         speak(&socket, n, 0)?;
         socket.finish()?;
         if !matches!(socket.receive(&mut [0; 1]), Ok(Some(0))) {
@@ -49,17 +64,17 @@ pub(crate) fn request(target: IpAddr, count: u64) -> Result<(), Failed> {
     Ok(())
 }
 
-fn open(target: IpAddr) -> Result<Socket, Failed> {
+fn open(target: IpAddr, port: u16) -> Result<Socket, Failed> {
     let socket = Socket::tcp(target)?;
     socket.patience(LOST_MS)?;
     socket.no_delay()?;
-    socket.connect(&Address::new(target, PORT))?;
+    socket.connect(&Address::new(target, port))?;
     Ok(socket)
 }
 
 /// Whether there is an end of it instead of an answer.
 fn is_refused(target: IpAddr, n: u64) -> bool {
-    let Ok(socket) = open(target) else { return true };
+    let Ok(socket) = open(target, ECHO) else { return true };
     let mut back = [0; 16];
     socket.send_all(&n.to_be_bytes()).is_err() || !matches!(socket.receive(&mut back), Ok(Some(1..)))
 }

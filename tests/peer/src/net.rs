@@ -1,4 +1,5 @@
-//! Jobs for a network, and where the images that are measured listen: `images/net-bench` speaks this as well.
+//! Jobs for a network, and where the images that are measured listen: `images/net-bench` speaks this as well, but for
+//! names, which a name server knows.
 
 use core::fmt;
 
@@ -33,6 +34,12 @@ pub enum Kind {
     TcpOut,
     /// Bytes of a stream to the guest and back, one write at a time.
     TcpEcho,
+    /// Queries for what there is, so many unanswered at a time.
+    DnsUdp,
+    /// The same for names that are not there.
+    DnsNothing,
+    /// Queries for what there is on one stream.
+    DnsTcp,
     /// Requests for a small page, over as many connections as the size says.
     Http,
     /// The same with a connection for each request.
@@ -48,7 +55,7 @@ pub const HTTP_PAGE: usize = 612;
 /// 1 MiB.
 pub const HTTP_FILE: usize = 1 << 20;
 
-const NAMES: [(&str, Kind); 10] = [
+const NAMES: [(&str, Kind); 13] = [
     ("udp-in", Kind::UdpIn),
     ("udp-out", Kind::UdpOut),
     ("udp-echo", Kind::UdpEcho),
@@ -59,6 +66,9 @@ const NAMES: [(&str, Kind); 10] = [
     ("http", Kind::Http),
     ("http-each", Kind::HttpEach),
     ("http-file", Kind::HttpFile),
+    ("dns-udp", Kind::DnsUdp),
+    ("dns-nothing", Kind::DnsNothing),
+    ("dns-tcp", Kind::DnsTcp),
 ];
 
 /// What to send, how much at once, and how often: `KIND,SIZE,COUNT`.
@@ -66,7 +76,8 @@ const NAMES: [(&str, Kind); 10] = [
 pub struct Job {
     /// What.
     pub kind: Kind,
-    /// Bytes of a datagram without headers, or of a write to a stream; with HTTP, connections at a time.
+    /// Bytes of a datagram without headers, or of a write to a stream; of queries, how many are unanswered at a time; with
+    /// HTTP, connections at a time.
     pub size: usize,
     /// How many.
     pub count: u64,

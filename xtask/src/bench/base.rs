@@ -65,6 +65,7 @@ fn run(options: &Options, jobs: &[Job]) -> Result<()> {
         gic,
         optimise: *optimise,
         only: options.guest,
+        ..Wish::default()
     };
     let shop = Workshop::new(&lab, &wish, &ui)?;
     let mut report = Report::new(format!("{}; instructions for one", shop.setting));

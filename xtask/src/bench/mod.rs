@@ -4,6 +4,8 @@ mod base;
 mod block;
 mod boot;
 mod chart;
+mod dns;
+mod load;
 mod machine;
 mod net;
 mod profile;
@@ -24,6 +26,7 @@ pub(crate) enum Bench {
     /// Measure requests to Xenstore, beside a Linux guest with the same xenstored
     Xenstore(base::Options),
     Net(net::Options),
+    Dns(dns::Options),
     Vchan(vchan::Options),
     Boot(boot::Options),
     Profile(profile::Options),
@@ -35,6 +38,7 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
         Bench::Events(options) => base::events(options),
         Bench::Xenstore(options) => base::xenstore(options),
         Bench::Net(options) => net::run(options),
+        Bench::Dns(options) => dns::run(options),
         Bench::Vchan(options) => vchan::run(options),
         Bench::Boot(options) => boot::run(options),
         Bench::Profile(options) => profile::run(options),

@@ -71,6 +71,14 @@ impl Report {
         }
     }
 
+    /// Wants no more than such a part of Linux's, where that was measured.
+    pub(crate) fn aim_at_part(&mut self, name: &str, unit: &'static str, part: u64) {
+        let measure = self.measures.iter_mut().find(|m| m.name == name && m.unit == unit);
+        if let Some((measure, linux)) = measure.and_then(|m| median(&m.linux).map(|linux| (m, linux))) {
+            measure.aim = Some(linux / part);
+        }
+    }
+
     /// Adds a sentence.
     pub(crate) fn note(&mut self, note: &str) {
         self.notes.push(note.to_owned());
@@ -199,6 +207,17 @@ mod tests {
             (spread(&[5, 5]), spread(&[5]), spread(&[])),
             ("none".into(), "one run".into(), String::new())
         );
+    }
+
+    #[test]
+    fn an_aim_may_be_a_part_of_linuxs() {
+        let mut report = Report::new(String::new());
+        report.fata("work", "instructions", None, 30);
+        report.aim_at_part("work", "instructions", 3);
+        assert!(!report.to_table().contains("met"));
+        report.linux("work", "instructions", 99);
+        report.aim_at_part("work", "instructions", 3);
+        assert!(report.to_table().contains("33 met"), "{}", report.to_table());
     }
 
     #[test]

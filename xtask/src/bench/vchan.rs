@@ -134,6 +134,7 @@ fn with_dom0(options: &Options, lab: &Lab, jobs: &[&Job], report: &mut Report, u
         gic,
         optimise: *optimise,
         only: *guest,
+        ..Wish::default()
     };
     let shop = Workshop::new(lab, &wish, ui)?;
     shop.push_vchan_peer()?;

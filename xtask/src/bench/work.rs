@@ -1,6 +1,7 @@
 //! Has Fata's image and a Linux guest do the same jobs, one after the other on the same machine, and counts.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -32,6 +33,7 @@ pub(crate) const IN_ALL: &str = "in all";
 pub(crate) const WAITS: &str = "WFI/1000";
 
 /// What is to be set up.
+#[derive(Clone, Default)]
 pub(crate) struct Wish<'a> {
     /// The image, below images/.
     pub(crate) image: &'static str,
@@ -44,6 +46,12 @@ pub(crate) struct Wish<'a> {
     pub(crate) optimise: Option<Optimise>,
     /// Only this guest will be asked for.
     pub(crate) only: Option<Guest>,
+    /// The image's memory, in MiB.
+    pub(crate) memory_mib: Option<u32>,
+    /// What the image reads when it is built.
+    pub(crate) input: Option<&'a (&'static str, PathBuf)>,
+    /// What Linux has besides: an archive to follow its initial RAM disk.
+    pub(crate) more_of_linux: &'a [u8],
 }
 
 /// A machine that counts, and what runs on it.
@@ -57,6 +65,7 @@ pub(crate) struct Workshop {
     ramdisk: PathBuf,
     work: &'static str,
     result: &'static str,
+    fata_mib: u32,
     /// Keeps the copies.
     _folder: Folder,
 }
@@ -91,13 +100,17 @@ impl Workshop {
             fs::copy(from, folder.file(name)).with_context(|| format!("copying {}", from.display()))?;
             Ok(folder.file(name))
         };
-        let request = BuildRequest { optimise: wish.optimise, ..BuildRequest::new(wish.image) };
+        let (optimise, input) = (wish.optimise, wish.input.cloned());
+        let request = BuildRequest { optimise, input, ..BuildRequest::new(wish.image) };
+        let fata_mib = wish.memory_mib.unwrap_or(FATA_MIB);
         let fata = match wish.only {
             Some(Guest::Linux) => None,
             _ => Some(copy(&lab.build(&request, ui)?.image, wish.image)?),
         };
         let linux = Worker::new(lab, &parts, ui)?;
         let ramdisk = copy(&linux.ramdisk, "initrd")?;
+        let file = OpenOptions::new().append(true).open(&ramdisk);
+        file.and_then(|mut file| file.write_all(wish.more_of_linux)).context("writing Linux's RAM disk")?;
         let mut config = Config {
             name: format!("bench-{}", wish.image),
             gic: wish.gic.parse::<Gic>().map_err(anyhow::Error::msg)?,
@@ -112,7 +125,7 @@ impl Workshop {
         dom0.push(PEER, &program)?;
         dom0.sh(&format!("chmod +x {PEER}"))?;
         let setting = format!(
-            "{} ({FATA_MIB} MiB) and Linux {} ({LINUX_MIB} MiB) on Xen {}, GICv{}, QEMU {}; one vCPU each",
+            "{} ({fata_mib} MiB) and Linux {} ({LINUX_MIB} MiB) on Xen {}, GICv{}, QEMU {}; one vCPU each",
             wish.image,
             parts.kernel_release,
             parts.version,
@@ -120,7 +133,7 @@ impl Workshop {
             qemu.version.map(|n| n.to_string()).join("."),
         );
         let Wish { work, result, .. } = *wish;
-        Ok(Self { dom0, setting, fata, linux, ramdisk, work, result, _folder: folder })
+        Ok(Self { dom0, setting, fata, linux, ramdisk, work, result, fata_mib, _folder: folder })
     }
 
     /// The domain, to be created, that does some jobs. `more` goes to the end of the image's command line.
@@ -146,6 +159,15 @@ impl Workshop {
         XlDomU { args, ..self.with_args(guest) }
     }
 
+    /// The domain that serves names, told so with these words.
+    pub(crate) fn name_server(&self, guest: Guest, words: &str) -> XlDomU {
+        let args = match guest {
+            Guest::Fata => format!("{words} rate=0"),
+            Guest::Linux => Worker::name_server(words),
+        };
+        XlDomU { args, ..self.with_args(guest) }
+    }
+
     /// Brings the program that speaks libxenvchan to dom0.
     pub(crate) fn push_vchan_peer(&self) -> Result<()> {
         let file = &self.linux.vchan_program;
@@ -157,7 +179,7 @@ impl Workshop {
     /// The domain, with a command line to be given.
     pub(crate) fn with_args(&self, guest: Guest) -> XlDomU {
         match guest {
-            Guest::Fata => XlDomU::new("fata", self.fata.clone().unwrap_or_default(), FATA_MIB),
+            Guest::Fata => XlDomU::new("fata", self.fata.clone().unwrap_or_default(), self.fata_mib),
             Guest::Linux => XlDomU {
                 ramdisk: Some(self.ramdisk.clone()),
                 ..XlDomU::new("linux", self.linux.kernel.clone(), LINUX_MIB)

@@ -155,6 +155,16 @@ impl Counts {
         self.between(from, to)
     }
 
+    /// The same where the first mark was set before that domain started.
+    #[must_use]
+    pub fn span_of_birth(&self, from: u32, to: u32) -> Option<Span> {
+        let (from, to) = (self.mark_index(from)?, self.mark_index(to)?);
+        if from >= self.start()? {
+            return None;
+        }
+        self.between(from, to)
+    }
+
     /// What was executed between two events after which there is the state of each domain.
     fn between(&self, from: usize, to: usize) -> Option<Span> {
         let start = self.start()?;
@@ -307,6 +317,9 @@ account - 2 50 15 2 7 1300
         let span = counts.span_of_marks(2, 3).unwrap();
         assert_eq!(span, Span { own: 20, xen: 5, waits: 1, calls: 3, others: 60, all: 100 });
         assert_eq!(counts.span_of_marks(1, 3), None, "it was not there yet");
+        let span = counts.span_of_birth(1, 3).unwrap();
+        assert_eq!(span, Span { own: 50, xen: 15, waits: 2, calls: 7, others: 360, all: 800 });
+        assert_eq!(counts.span_of_birth(2, 3), None, "it was there already");
         assert_eq!(counts.span_of_marks(2, 4), None);
     }
 

@@ -118,6 +118,13 @@ impl Worker {
         format!("{} work=vchan left={left} right={right}", Peer::command_line("hvc0"))
     }
 
+    /// The command line of one that serves names with NSD ([`Traffic::nsd`](crate::Traffic::nsd) is what it needs), with
+    /// more words for its init.
+    #[must_use]
+    pub fn name_server(words: &str) -> String {
+        format!("{} work=names {words}", Peer::command_line("hvc0"))
+    }
+
     /// The command line of one that serves a network (tests/peer/src/serve.rs), with more words for its init: an
     /// [`address`](crate::address), `mtu=9000`, `offloads=off`. It says [`Self::SERVES`], and stays.
     #[must_use]

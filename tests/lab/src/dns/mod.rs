@@ -3,6 +3,7 @@
 mod compare;
 mod nsd;
 mod queries;
+mod traffic;
 mod zone;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ use crate::soak::{Effort, Soaked};
 use crate::tools::On;
 use compare::{Difference, Said, compare, is_error};
 use nsd::Nsd;
+pub use traffic::Traffic;
 
 /// How it went.
 pub(crate) struct Compared {
@@ -49,9 +51,9 @@ pub fn soak(lab: &Lab, effort: Effort, tell: &dyn Fn(u64), ui: &Progress) -> Res
     Ok(Soaked { result, folder: folder.path.clone(), seed })
 }
 
-/// Names in the zone.
 /// What is enough to see what is wrong.
 const DIFFERENCES: u64 = 60;
+/// Names in the zone.
 const NAMES: usize = 10_000;
 /// How long NSD may take to start, and to answer.
 const PATIENCE: Duration = Duration::from_secs(30);

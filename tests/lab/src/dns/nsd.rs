@@ -16,6 +16,19 @@ use crate::tools::Tools;
 /// How long to wait for no answer.
 const SILENCE: Duration = Duration::from_millis(200);
 
+/// Its configuration, at an address and with its files in a directory, the zone among them. The same as ours where there is
+/// a choice.
+pub(super) fn config(address: &str, directory: &str) -> String {
+    format!(
+        "server:\n  ip-address: {address}\n  username: \"\"\n  chroot: \"\"\n  zonesdir: \"{directory}\"\n  \
+         pidfile: \"{directory}/nsd.pid\"\n  xfrdfile: \"\"\n  zonelistfile: \"{directory}/nsd.list\"\n  \
+         server-count: 1\n  minimal-responses: yes\n  refuse-any: no\n  rrl-ratelimit: 0\n  \
+         hide-version: yes\n  hide-identity: yes\n  ipv4-edns-size: 1232\n  round-robin: no\n  \
+         tcp-query-count: 0\nremote-control:\n  control-enable: no\n\
+         zone:\n  name: \"{NAME}\"\n  zonefile: \"zone\"\n"
+    )
+}
+
 pub(super) struct Nsd {
     child: Child,
     address: SocketAddr,
@@ -26,17 +39,7 @@ impl Nsd {
     /// Starts it with the zone that is in the folder, and waits until it answers.
     pub(super) fn start(tools: &Tools, folder: &Folder, patience: Duration) -> Result<Self> {
         let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
-        let path = folder.path.display();
-        // The same as ours where there is a choice.
-        let config = format!(
-            "server:\n  ip-address: 127.0.0.1@{}\n  username: \"\"\n  chroot: \"\"\n  zonesdir: \"{path}\"\n  \
-             pidfile: \"{path}/nsd.pid\"\n  xfrdfile: \"\"\n  zonelistfile: \"{path}/nsd.list\"\n  \
-             server-count: 1\n  minimal-responses: yes\n  refuse-any: no\n  rrl-ratelimit: 0\n  \
-             hide-version: yes\n  hide-identity: yes\n  ipv4-edns-size: 1232\n  round-robin: no\n  \
-             tcp-query-count: 0\nremote-control:\n  control-enable: no\n\
-             zone:\n  name: \"{NAME}\"\n  zonefile: \"zone\"\n",
-            address.port()
-        );
+        let config = config(&format!("127.0.0.1@{}", address.port()), &folder.path.display().to_string());
         fs::write(folder.file("nsd.conf"), config)?;
         let log = File::create(folder.file("nsd.log"))?;
         let mut command = tools.command("nsd")?;

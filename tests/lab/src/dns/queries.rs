@@ -27,6 +27,17 @@ impl Names {
         Ok(Self { all, zone: zone.name().clone() })
     }
 
+    /// A name of the zone, or one with something before it.
+    pub(super) fn some(&self, random: &mut Random, is_there: bool) -> Name {
+        let known = &self.all[random.below(self.all.len())];
+        if is_there {
+            return known.clone();
+        }
+        let below = format!("nobody{}", random.below(1000));
+        // A name can be too long for another label.
+        Name::parse(below.as_bytes(), Some(known)).unwrap_or_else(|_| known.clone())
+    }
+
     pub(super) fn query(&self, random: &mut Random) -> Vec<u8> {
         let mut query = vec![
             random.next() as u8,

@@ -110,6 +110,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         gic,
         optimise: *optimise,
         only: options.guest,
+        ..Wish::default()
     };
     let shop = Workshop::new(&lab, &wish, &ui)?;
     let wish = DiskWish { contents: Contents::Random, ..DiskWish::new("bench", DISK_MIB) };

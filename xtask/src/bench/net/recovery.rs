@@ -3,9 +3,9 @@
 use anyhow::{Context, Result};
 use fata_lab::Counts;
 
-use super::super::work::{FIRST_MARK, IN_ALL, OWN, WITH_XEN, mark};
-use super::{Offloads, PATIENCE_MS, Run, target};
-use crate::bench::work::PEER;
+use super::super::load::{PATIENCE_MS, TIMEOUT, target};
+use super::super::work::{FIRST_MARK, IN_ALL, OWN, PEER, WITH_XEN, mark};
+use super::{Offloads, Run};
 
 const RECOVERED: &str = "backend bound to the next answer";
 /// Dom0 with Xen's work for it.
@@ -19,12 +19,12 @@ const AWAY_US: u32 = 100_000;
 
 impl Run<'_> {
     pub(super) fn recovery(&mut self) -> Result<()> {
-        for guest in self.guests() {
-            let step = self.ui.step(&format!("recovery of {guest:?}"));
-            let (domu, vif) = self.start(guest, Offloads::On)?;
-            for n in 1..=self.options.repeat {
-                step.busy(&format!("{n} of {}", self.options.repeat));
-                let dom0 = &self.shop.dom0;
+        for guest in self.load.guests() {
+            let step = self.load.ui.step(&format!("recovery of {guest:?}"));
+            let (domu, vif) = self.start(guest, Offloads::On, "")?;
+            for n in 1..=self.load.common.repeat {
+                step.busy(&format!("{n} of {}", self.load.common.repeat));
+                let dom0 = &self.load.shop.dom0;
                 dom0.unbind_vif(vif)?;
                 // The mark and what follows are one script, so that nothing of ours lies between.
                 let script = format!(
@@ -33,11 +33,11 @@ impl Run<'_> {
                     vif.bind_script(),
                     target()
                 );
-                let output = dom0.run(&script, super::TIMEOUT)?;
+                let output = dom0.run(&script, TIMEOUT)?;
                 let text = output.text();
                 let ns = text.trim().rsplit(' ').next().and_then(|ns| ns.parse::<u64>().ok());
                 let Some(ns) = ns.filter(|_| output.code == 0) else {
-                    self.report.note(&format!("{guest:?} does not come back after its backend did"));
+                    self.load.report.note(&format!("{guest:?} does not come back after its backend did"));
                     break;
                 };
                 let span = Counts::of(&dom0.folder)?.span_of_marks(BACK_MARK, FIRST_MARK);
@@ -49,11 +49,11 @@ impl Run<'_> {
                     (IN_ALL, span.all),
                     (TIME, ns / 1000),
                 ] {
-                    self.report.add(guest, RECOVERED, unit, None, sample);
+                    self.load.report.add(guest, RECOVERED, unit, None, sample);
                 }
                 dom0.sh("sleep 1")?;
             }
-            self.shop.dom0.destroy(&domu.name)?;
+            self.load.shop.dom0.destroy(&domu.name)?;
             step.done("measured");
         }
         Ok(())

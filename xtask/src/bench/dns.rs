@@ -1,0 +1,182 @@
+//! `xtask bench dns`: what an answer costs, and the way to the first, beside a Linux guest that serves the same zone with
+//! NSD, on the same bridge in the same run.
+
+use std::fs;
+
+use anyhow::{Context, Result};
+use clap::{Args, ValueEnum};
+use fata_lab::{Counts, Folder, Lab, On, Progress, Traffic, VifWish, XlDomU, address};
+
+use super::load::{Common, Job, Load, NUMBER, PATIENCE_MS, Per, target};
+use super::report::grouped;
+use super::work::{FIRST_MARK, Guest, IN_ALL, OWN, PEER, WITH_XEN, Wish, mark};
+
+/// Measure a name server, beside NSD on a Linux guest with the same zone
+#[derive(Args)]
+pub(crate) struct Options {
+    /// What is measured
+    #[arg(long, value_delimiter = ',', default_value = "jobs,create")]
+    only: Vec<Group>,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Group {
+    /// Answers
+    Jobs,
+    /// From before `xl create` to the first answer
+    Create,
+}
+
+const JOBS: [Job; 6] = [
+    Job::new("UDP, 100 at a time", "dns-udp,100,4000", Per::Packet, None),
+    Job::new("UDP, 10 at a time", "dns-udp,10,4000", Per::Packet, None),
+    Job::new("UDP, one at a time", "dns-udp,1,1000", Per::Packet, None),
+    Job::new("UDP, NXDOMAIN, 100 at a time", "dns-nothing,100,4000", Per::Packet, None),
+    Job::new("TCP, 100 at a time", "dns-tcp,100,4000", Per::Packet, None),
+    Job::new("TCP, one at a time", "dns-tcp,1,1000", Per::Packet, None),
+];
+
+const CREATED: &str = "xl create to the first answer";
+/// Dom0 with Xen's work for it.
+const DOM0: &str = "dom0's";
+/// Virtual time: instructions, and whatever time nobody had anything to do.
+const TIME: &str = "µs";
+/// The zone and the queries are the same in each run.
+const SEED: u64 = 53;
+const QUERIES: usize = 4000;
+/// Where the load looks for queries (tests/peer/src/names.rs).
+const HITS: &str = "/tmp/dns-hits";
+const MISSES: &str = "/tmp/dns-misses";
+/// What the image is to do with.
+const MEMORY_MIB: u32 = 8;
+/// What the image reads when it is built.
+const ZONE: &str = "FATA_DNS_ZONE";
+/// Of NSD's answers a second, and of a Linux guest's way to the first one.
+const ANSWERS: u64 = 3;
+const CREATION: u64 = 10;
+
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let lab = Lab::open()?;
+    let traffic = Traffic::new(SEED, QUERIES)?;
+    let folder = Folder::take(&lab, "bench-dns-zone")?;
+    let zone = (ZONE, folder.file("zone"));
+    fs::write(&zone.1, &traffic.zone).context("writing the zone")?;
+    let wish = Wish {
+        image: "dns",
+        memory_mib: Some(MEMORY_MIB),
+        input: Some(&zone),
+        more_of_linux: &traffic.nsd(&lab.tools(On::Dom0, &Progress::new())?)?,
+        ..Wish::default()
+    };
+    let load = Load::new(&lab, &options.common, &wish, "an answer")?;
+    load.shop.dom0.push(HITS, &traffic.hits)?;
+    load.shop.dom0.push(MISSES, &traffic.misses)?;
+    // Or dom0 would ask for the guest's address once a second, and the first answer be as late.
+    load.shop.dom0.sh(&format!("arp -s {} {}", target(), VifWish::new(NUMBER).mac()))?;
+    let mut run = Run { load };
+    if options.only.contains(&Group::Jobs) {
+        run.jobs()?;
+    }
+    if options.only.contains(&Group::Create) {
+        run.create()?;
+    }
+    run.load.finish("Instructions for an answer, NSD on Linux = 100 %")
+}
+
+struct Run<'a> {
+    load: Load<'a>,
+}
+
+impl Run<'_> {
+    fn jobs(&mut self) -> Result<()> {
+        let jobs = self.load.chosen(&JOBS);
+        for guest in self.load.guests().filter(|_| !jobs.is_empty()) {
+            let step = self.load.ui.step(&format!("{guest:?}"));
+            step.busy("at work");
+            let domu = self.domu(guest);
+            let dom0 = &self.load.shop.dom0;
+            dom0.create_after(&domu, &mark(1))?;
+            self.load.peer(&format!("await-name {} {PATIENCE_MS}", target()))?;
+            dom0.sh("sleep 3")?;
+            self.load.measure(guest, &jobs, "")?;
+            self.load.shop.dom0.destroy(&domu.name)?;
+            step.done("measured");
+        }
+        for job in jobs {
+            let report = &mut self.load.report;
+            report.aim_at_part(job.name, WITH_XEN, ANSWERS);
+            if let Some((fata, linux)) = report.medians(job.name, WITH_XEN) {
+                let rate = |instructions: u64| grouped(1_000_000_000 / instructions.max(1));
+                let (ours, theirs) = (rate(fata), rate(linux));
+                report.note(&format!(
+                    "{}: {ours} answers for 1,000,000,000 instructions with Xen's, and {theirs} of NSD's",
+                    job.name
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn domu(&self, guest: Guest) -> XlDomU {
+        let words = format!("{} {}", address(NUMBER), self.load.common.args);
+        XlDomU { vifs: vec![VifWish::new(NUMBER).spec()], ..self.load.shop.name_server(guest, words.trim()) }
+    }
+
+    /// From before `xl create` until the first answer has come to dom0, which asks all the time.
+    fn create(&mut self) -> Result<()> {
+        for guest in self.load.guests() {
+            let step = self.load.ui.step(&format!("{CREATED} of {guest:?}"));
+            for n in 1..=self.load.common.repeat {
+                step.busy(&format!("{n} of {}", self.load.common.repeat));
+                let domu = self.domu(guest);
+                let dom0 = &self.load.shop.dom0;
+                let ask = format!("{PEER} await-name {} {PATIENCE_MS}", target());
+                let first = format!(
+                    "sleep 1; {}; {PEER} clock >/tmp/began; ({ask}; {PEER} clock) >/tmp/ended 2>&1 &",
+                    mark(1)
+                );
+                dom0.create_between(&domu, &first, "wait")?;
+                let said = dom0.sh("cat /tmp/began /tmp/ended")?;
+                let mut times = said.lines().filter_map(|line| line.strip_prefix("ns ")?.parse::<u64>().ok());
+                let times = times.next().zip(times.next());
+                let (began, ended) = times.with_context(|| format!("{guest:?}: {said}"))?;
+                let span = Counts::of(&dom0.folder)?.span_of_birth(1, FIRST_MARK);
+                let span = span.context("there was an answer, but that was not counted")?;
+                for (unit, sample) in [
+                    (OWN, span.own),
+                    (WITH_XEN, span.total()),
+                    (DOM0, span.others),
+                    (IN_ALL, span.all),
+                    (TIME, (ended - began) / 1000),
+                ] {
+                    self.load.report.add(guest, CREATED, unit, None, sample);
+                }
+                self.load.shop.dom0.destroy(&domu.name)?;
+            }
+            step.done("measured");
+        }
+        for unit in [IN_ALL, TIME] {
+            self.load.report.aim_at_part(CREATED, unit, CREATION);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jobs_are_named_after_what_they_do() {
+        for Job { name, words, .. } in JOBS {
+            let mut words = words.split(',');
+            let (kind, most) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+            assert_eq!(kind.ends_with("tcp"), name.starts_with("TCP"), "{name}");
+            assert_eq!(kind.ends_with("nothing"), name.contains("NXDOMAIN"), "{name}");
+            let most = if most == "1" { "one" } else { most };
+            assert!(name.ends_with(&format!(" {most} at a time")), "{name}");
+        }
+    }
+}
