@@ -1,8 +1,12 @@
 //! vchan by address: what follows `vchan://` in [`fata_conduit`]'s addresses.
 //!
-//! `DOMAIN/NAME` is the other domain's number and the service's name, as in [`Wish`](crate::vchan::Wish); behind a `?` there
-//! may be its words with `&` between them, and `streams=N`. A vchan is one stream between two domains, and for N of them at
-//! a time there are N vchans, `NAME-0` and so on. Both ends must be told the same number.
+//! `DOMAIN/NAME` is the other domain and the service's name, as in [`Wish`](crate::vchan::Wish); behind a `?` there may be
+//! its words with `&` between them, and `streams=N`. A vchan is one stream between two domains, and for N of them at a time
+//! there are N vchans, `NAME-0` and so on. Both ends must be told the same number.
+//!
+//! The other domain is a number, or a name whose number is, or will be, at `data/peers/` of our own domain in Xenstore. Numbers
+//! are known when domains have been created, which is too late for their command lines. A listener follows that node when a
+//! peer is created anew.
 
 use crate::vchan::{Place, Wish, close, guard};
 use alloc::collections::{BTreeMap, VecDeque};
@@ -13,21 +17,24 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::fmt;
-use core::future::{Future, poll_fn};
+use core::future::{Future, pending, poll_fn};
 use core::pin::pin;
 use core::task::Poll;
 use core::time::Duration;
 use embedded_io_async::ErrorKind;
 use fata_conduit::{Accept, Duplex, Outside};
 use fata_rt::Rt;
-use fata_vchan::{Meeting, Orders, Vchan, connect, listen};
-use fata_xenstore::Xenstore;
+use fata_vchan::{Meeting, Vchan, connect, listen};
+use fata_xenstore::{Watch, Xenstore};
 use xen_hyp::{DomId, Platform, Signal, Xen};
 
 /// Streams of one service at a time, at most: each has two rings and a grant for each of their pages.
 const MOST: usize = 64;
 /// How long a server may take to close what its client has finished with, before the client just goes.
 const PARTING: Duration = Duration::from_secs(5);
+
+/// Where the numbers of domains are that addresses name, below our own domain's path.
+const PEERS: &str = "data/peers";
 
 /// Why there is no stream by vchan.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +79,8 @@ impl From<fata_vchan::Error> for Error {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Service {
     wish: Wish,
+    /// Who has the other end, if that is to be looked up.
+    peer: Option<String>,
     streams: usize,
 }
 
@@ -80,14 +89,19 @@ impl Service {
     fn parse(text: &str, serve: bool) -> Result<Self, Error> {
         let (place, words) = text.split_once('?').unwrap_or((text, ""));
         let (domain, name) = place.split_once('/').ok_or_else(|| Error::Word(place.into()))?;
-        let is_name = !name.is_empty()
-            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
-        if !is_name {
+        let is_name = |text: &str| {
+            !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+        };
+        if !is_name(domain) || !is_name(name) {
             return Err(Error::Word(place.into()));
         }
         let mut wish = Wish::new(name);
         wish.serve = serve;
-        wish.peer = DomId(domain.parse().map_err(|_| Error::Word(place.into()))?);
+        let is_number = domain.bytes().all(|byte| byte.is_ascii_digit());
+        if is_number {
+            wish.peer = DomId(domain.parse().map_err(|_| Error::Word(place.into()))?);
+        }
+        let peer = (!is_number).then(|| domain.into());
         let mut streams = 1;
         for word in words.split('&').filter(|word| !word.is_empty()) {
             let (name, value) = word.split_once('=').unwrap_or((word, ""));
@@ -102,21 +116,62 @@ impl Service {
         if streams > 1 && (wish.port.is_some() || wish.path.is_some()) {
             return Err(Error::Word(format!("streams={streams}")));
         }
-        Ok(Self { wish, streams })
+        Ok(Self { wish, peer, streams })
     }
 
+    /// The peer, if it has to be looked up.
+    fn peer<P: Platform>(&self, store: Option<&Xenstore<P>>) -> Result<Option<Peer<P>>, Error> {
+        let Some(name) = &self.peer else { return Ok(None) };
+        let store = store.ok_or(Error::NoStore)?;
+        let path = format!("{PEERS}/{name}");
+        let watch = store.watch(&path).map_err(fata_vchan::Error::Store)?;
+        Ok(Some(Peer { store: store.clone(), path, watch }))
+    }
+
+    /// Where one of its streams is, with its peer once that is known.
     fn place<P: Platform>(
         &self,
         number: usize,
+        peer: Option<DomId>,
         xen: &Rc<Xen<P>>,
         store: Option<&Xenstore<P>>,
     ) -> Result<Place<P>, Error> {
         let mut wish = self.wish.clone();
+        wish.peer = peer.unwrap_or(wish.peer);
         if self.streams > 1 {
             wish.name = format!("{}-{number}", wish.name);
         }
         let place = wish.place(xen, store).map_err(|error| Error::Vchan(fata_vchan::Error::Xen(error)))?;
         place.ok_or(Error::NoStore)
+    }
+}
+
+/// A domain whose number is in Xenstore.
+struct Peer<P: Platform> {
+    store: Xenstore<P>,
+    path: String,
+    watch: Watch,
+}
+
+impl<P: Platform> Peer<P> {
+    /// Waits for its number.
+    async fn id(&mut self) -> Result<DomId, fata_vchan::Error> {
+        loop {
+            match self.store.try_read_number(&self.path).await {
+                Ok(Some(id)) => return Ok(DomId(id)),
+                // What is no number yet will be one.
+                Ok(None) | Err(fata_xenstore::Error::BadValue) => self.watch.changed().await?,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Waits until it has another number than this, or none.
+    async fn leaves(&mut self, id: DomId) -> Result<(), fata_vchan::Error> {
+        while self.store.try_read_number(&self.path).await == Ok(Some(id.0)) {
+            self.watch.changed().await?;
+        }
+        Ok(())
     }
 }
 
@@ -196,7 +251,11 @@ impl<P: Platform> Outside for Vchans<P> {
     async fn connect(&self, to: &str) -> Result<VchanStream<P>, Error> {
         let service = Service::parse(to, false)?;
         let taken = self.take(to, service.streams).await;
-        let place = service.place(taken.number, &self.xen, self.store.as_ref())?;
+        let peer = match service.peer(self.store.as_ref())? {
+            Some(mut peer) => Some(peer.id().await?),
+            None => None,
+        };
+        let place = service.place(taken.number, peer, &self.xen, self.store.as_ref())?;
         let vchan = Rc::new(connect(&self.xen, &place, service.wish.orders).await?);
         let stream = VchanStream { vchan: Some(vchan.clone()), dropped: Rc::new(Signal::new()) };
         let (rt, xen, dropped) = (self.rt.clone(), self.xen.clone(), stream.dropped.clone());
@@ -217,15 +276,13 @@ impl<P: Platform> Outside for Vchans<P> {
     fn listen(&self, at: &str) -> Result<VchanListener<P>, Error> {
         let service = Service::parse(at, true)?;
         let arrivals = Rc::new(Arrivals::default());
-        let mut places = Vec::new();
+        // What cannot be is refused at once.
+        service.peer(self.store.as_ref())?;
+        service.place(0, None, &self.xen, self.store.as_ref())?;
         for number in 0..service.streams {
-            places.push(service.place(number, &self.xen, self.store.as_ref())?);
-        }
-        let orders = service.wish.orders.unwrap_or(Wish::ORDERS);
-        for place in places {
-            let (rt, xen, arrivals) = (self.rt.clone(), self.xen.clone(), arrivals.clone());
+            let (vchans, service, arrivals) = (self.clone(), service.clone(), arrivals.clone());
             drop(self.rt.spawn(async move {
-                if let Err(error) = serve(&rt, &xen, &place, orders, &arrivals).await {
+                if let Err(error) = vchans.serve(&service, number, &arrivals).await {
                     arrivals.fail(error);
                 }
             }));
@@ -234,36 +291,52 @@ impl<P: Platform> Outside for Vchans<P> {
     }
 }
 
-/// Has one client after the other come to one place, until nobody waits for them any more.
-async fn serve<P: Platform>(
-    rt: &Rt,
-    xen: &Rc<Xen<P>>,
-    place: &Place<P>,
-    orders: Orders,
-    arrivals: &Arrivals<P>,
-) -> Result<(), Error> {
-    while !arrivals.is_unwanted() {
-        let listener = listen(xen, place, orders).await?;
-        if let Some(vchan) = either(arrivals.unwanted(), listener.accept()).await {
-            let (vchan, dropped) = (Rc::new(vchan), Rc::new(Signal::new()));
+impl<P: Platform> Vchans<P> {
+    /// Has one client after the other come to one place, until nobody waits for them any more.
+    async fn serve(&self, service: &Service, number: usize, arrivals: &Arrivals<P>) -> Result<(), Error> {
+        let Self { rt, xen, store, .. } = self;
+        let orders = service.wish.orders.unwrap_or(Wish::ORDERS);
+        let mut peer = service.peer(store.as_ref())?;
+        while !arrivals.is_unwanted() {
+            let id = match &mut peer {
+                Some(peer) => match either(arrivals.unwanted(), peer.id()).await {
+                    Some(id) => Some(id?),
+                    None => break,
+                },
+                None => None,
+            };
+            let place = service.place(number, id, xen, store.as_ref())?;
+            let listener = listen(xen, &place, orders).await?;
+            let left = async {
+                match peer.as_mut().zip(id) {
+                    Some((peer, id)) => peer.leaves(id).await,
+                    None => pending().await,
+                }
+            };
+            let vchan = match either(arrivals.unwanted(), either(left, listener.accept())).await {
+                Some(Some(vchan)) => Rc::new(vchan),
+                _ => {
+                    place.withdraw().await?;
+                    continue;
+                }
+            };
+            let dropped = Rc::new(Signal::new());
             arrivals.push(VchanStream { vchan: Some(vchan.clone()), dropped: dropped.clone() });
-            in_use(rt, &vchan, place, &dropped).await;
+            in_use(rt, &vchan, &place, &dropped).await;
             place.withdraw().await?;
             if let Some(vchan) = Rc::into_inner(vchan) {
                 close(rt, xen, vchan).await;
             }
-        } else {
-            place.withdraw().await?;
         }
+        Ok(())
     }
-    Ok(())
 }
 
 /// What the second gives, unless the first ends before.
-async fn either<T>(until: impl Future<Output = ()>, wanted: impl Future<Output = T>) -> Option<T> {
+async fn either<U, T>(until: impl Future<Output = U>, wanted: impl Future<Output = T>) -> Option<T> {
     let (mut until, mut wanted) = (pin!(until), pin!(wanted));
     poll_fn(|cx| match until.as_mut().poll(cx) {
-        Poll::Ready(()) => Poll::Ready(None),
+        Poll::Ready(_) => Poll::Ready(None),
         Poll::Pending => wanted.as_mut().poll(cx).map(Some),
     })
     .await

@@ -213,13 +213,59 @@ fn a_listener_goes_without_its_streams() {
     two.end();
 }
 
+/// Peers are found by names that the toolstack fills in later; one that is created anew is found again.
+#[test]
+fn names_stand_for_domains() {
+    let two = Two::new();
+    let server = async move |_: Rt, conduit: Rc<Peer>| {
+        let listener = conduit.listen(&"vchan://front/echo?streams=2".parse().unwrap()).unwrap();
+        for _ in 0..2 {
+            echo(listener.accept().await.unwrap()).await;
+        }
+    };
+    let client = async move |_: Rt, conduit: Rc<Peer>| {
+        for _ in 0..2 {
+            let stream = conduit.connect(&"vchan://back/echo?streams=2".parse().unwrap()).await.unwrap();
+            ask(stream, &Rng::new().bytes(5000)).await;
+        }
+    };
+    let node = |of: &Guest, name: &str| format!("/local/domain/{}/data/peers/{name}", of.id());
+    let write = |path: &str, value: &str, of: &Guest| {
+        two.store.write(path, value);
+        two.store.set_perms(path, &[&format!("n{}", of.id())]);
+    };
+    let (front, back) = (node(&two.server, "front"), node(&two.client, "back"));
+    let (client_id, server_id) = (two.client.id().to_string(), two.server.id().to_string());
+    // Nobody has this number; then nobody at all; then the client. One each second.
+    let news = [
+        (&front, "77", &two.server),
+        (&front, "none", &two.server),
+        (&front, &client_id, &two.server),
+        (&back, &server_id, &two.client),
+    ];
+    let served = two.server.executor.rt().spawn(server(two.server.executor.rt(), two.server.conduit()));
+    let asked = two.client.executor.rt().spawn(client(two.client.executor.rt(), two.client.conduit()));
+    let told = Cell::new(0);
+    two.run(|| {
+        if let Some((path, value, of)) = news.get(told.get())
+            && two.world.now_ns() > told.get() as u64 * 1_000_000_000
+        {
+            write(path, value, of);
+            told.set(told.get() + 1);
+        }
+        served.is_finished() && asked.is_finished()
+    });
+    assert_eq!(told.get(), news.len());
+    two.end();
+}
+
 #[test]
 fn what_is_no_service_is_refused() {
     let two = Two::new();
     for (text, word) in [
         ("0", "0"),
         ("/web", "/web"),
-        ("dom0/web", "dom0/web"),
+        ("a.b/web", "a.b/web"),
         ("70000/web", "70000/web"),
         ("0/", "0/"),
         ("0/a/b", "0/a/b"),
