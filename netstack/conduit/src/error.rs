@@ -23,6 +23,8 @@ pub enum Error<E = Infallible> {
     Taken,
     /// The other end does not read any more.
     Gone,
+    /// Nothing came for too long.
+    Idle,
     /// What comes from outside.
     Outside(E),
 }
@@ -37,6 +39,7 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
             Self::Refused => f.write_str("nobody listens there, or too many wait"),
             Self::Taken => f.write_str("somebody listens there already"),
             Self::Gone => f.write_str("the other end does not read any more"),
+            Self::Idle => f.write_str("nothing came for too long"),
             Self::Outside(error) => write!(f, "{error}"),
         }
     }
@@ -53,6 +56,7 @@ impl<E: embedded_io_async::Error + fmt::Display> embedded_io_async::Error for Er
             Self::NotOurs => ErrorKind::AddrNotAvailable,
             Self::Taken => ErrorKind::AddrInUse,
             Self::Gone => ErrorKind::BrokenPipe,
+            Self::Idle => ErrorKind::TimedOut,
             Self::Outside(error) => error.kind(),
         }
     }
@@ -81,6 +85,7 @@ impl Error {
             Self::Refused => Error::Refused,
             Self::Taken => Error::Taken,
             Self::Gone => Error::Gone,
+            Self::Idle => Error::Idle,
         }
     }
 }

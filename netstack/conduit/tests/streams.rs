@@ -184,13 +184,40 @@ fn a_relay_carries_both_ways_and_both_ends() {
             })
         };
         let (one, other) = (front.accept().await.unwrap(), two.client.connect(to).await.unwrap());
-        let Relayed { there, back, error } = relay(&one, &other).await;
+        let Relayed { there, back, error } = relay(rt, &one, &other, Duration::from_secs(60)).await;
         drop((one, other));
         assert_eq!((there, back), (100_000, 100_001), "{error:?}");
         let mut expected = bytes;
         expected.push(b'!');
         assert!(asking.await.unwrap() == expected);
         answered.await.unwrap();
+    });
+}
+
+/// Whoever carries for people who are silent lets go of them.
+#[test]
+fn a_relay_does_not_wait_for_ever() {
+    on_each(async |rt, two, at, to| {
+        let (listener, start_ns) = (two.server.listen(at).unwrap(), rt.now_ns());
+        let one = two.client.connect(to).await.unwrap();
+        let theirs = listener.accept().await.unwrap();
+        let front = two.server.listen(&address("memory://front")).unwrap();
+        let ours = two.client.connect(&address("memory://front")).await.unwrap();
+        let other = front.accept().await.unwrap();
+        let rt2 = rt.clone();
+        let spoken = rt.spawn(async move {
+            for _ in 0..3 {
+                rt2.sleep(Duration::from_secs(4)).await;
+                ours.write(b"word").await.unwrap();
+            }
+            rt2.sleep(Duration::from_secs(20)).await;
+        });
+        let Relayed { there, back, error } = relay(rt, &one, &other, Duration::from_secs(5)).await;
+        assert_eq!((there, back), (0, 12));
+        assert!(matches!(error, Some(Error::Idle)), "{error:?}");
+        assert_eq!((rt.now_ns() - start_ns) / 1_000_000_000, 17);
+        drop((one, other, theirs));
+        spoken.await.unwrap();
     });
 }
 
