@@ -1,0 +1,91 @@
+//! The end of a connection, and a loop that serves those of a port.
+
+use crate::error::Error;
+use crate::exchange::Exchange;
+use crate::limits::Limits;
+use crate::patience::Patience;
+use crate::request::Request;
+use crate::server::{Ended, Manner, Server, serve};
+use alloc::rc::Rc;
+use core::cell::Cell;
+use core::future::poll_fn;
+use core::task::{Poll, Waker};
+use embedded_io_async::Read;
+use fata_netstack::{TcpListener, TcpStream};
+use fata_rt::Rt;
+
+/// What is read in vain.
+const MOST: usize = 1 << 20;
+
+/// Reads and throws away what still comes, until its end, but not for long: for the end of a connection that the client does
+/// not expect. Before it, the caller says that nothing more will be written ([`TcpStream::shutdown`]).
+pub async fn linger<T: Read>(rt: &Rt, stream: &mut T, limits: &Limits) {
+    let mut patience = Patience::new(rt);
+    let until_ns = patience.after(limits.linger);
+    let (mut room, mut all) = ([0; 256], 0);
+    while let Ok(Ok(count @ 1..)) = patience.until(until_ns, stream.read(&mut room)).await
+        && all < MOST
+    {
+        all += count;
+    }
+}
+
+/// Serves connections to a port for ever, at most so many at a time; those that are too many wait to be accepted. Each is closed
+/// as is due to it.
+pub async fn serve_port<F>(server: &Server, listener: &TcpListener, most: u32, handler: F)
+where
+    F: AsyncFn(&Request<'_>, &mut Exchange<'_, &TcpStream>) -> Result<(), Error> + 'static,
+{
+    let handler = Rc::new(handler);
+    let open = Rc::new(Open::default());
+    loop {
+        open.below(most).await;
+        let stream = listener.accept().await;
+        open.count.set(open.count.get() + 1);
+        let (server, handler, open) = (server.clone(), handler.clone(), open.clone());
+        drop(server.rt().clone().spawn(async move {
+            let ended = serve(&server, &stream, &*handler).await;
+            close(&server, stream, ended).await;
+            open.count.set(open.count.get() - 1);
+            open.wake();
+        }));
+    }
+}
+
+/// Closes a connection as is due to it.
+pub async fn close(server: &Server, stream: TcpStream, ended: Ended) {
+    match ended.manner {
+        Manner::Drop => {}
+        Manner::Linger => {
+            stream.shutdown();
+            linger(server.rt(), &mut &stream, server.limits()).await;
+        }
+        Manner::Abort => stream.abort(),
+    }
+}
+
+/// How many connections there are, and who waits for fewer.
+#[derive(Default)]
+struct Open {
+    count: Cell<u32>,
+    waits: Cell<Option<Waker>>,
+}
+
+impl Open {
+    async fn below(&self, most: u32) {
+        poll_fn(|cx| match self.count.get() < most {
+            true => Poll::Ready(()),
+            false => {
+                self.waits.set(Some(cx.waker().clone()));
+                Poll::Pending
+            }
+        })
+        .await;
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.waits.take() {
+            waker.wake();
+        }
+    }
+}

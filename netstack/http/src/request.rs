@@ -1,0 +1,78 @@
+//! What a client asks for.
+
+use crate::error::Error;
+use crate::fields::{Field, Fields};
+use crate::head::RequestHead;
+use crate::method::Method;
+use crate::path;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// A request, but for its body, which [`Exchange::read`](crate::Exchange::read) reads.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// What is to be done.
+    pub method: Method,
+    /// With what: a path from the root, decoded, without `.` and `..`, or `*`. It never leads beyond the root.
+    pub path: &'a str,
+    /// What stood behind the question mark, if there was one, as it was sent: see [`query_value`](crate::query_value).
+    pub query: Option<&'a str>,
+    /// Of which host, perhaps with a port; empty if the client does not say, as it may in HTTP/1.0.
+    pub host: &'a str,
+    /// All that was said besides.
+    pub fields: Fields<'a>,
+    /// Path and query as they were sent, which begin with a slash; or `*`. For logs, and to send clients to another host.
+    pub target: &'a str,
+    /// Whether it is HTTP/1.0.
+    pub is_old: bool,
+    method_name: &'a str,
+}
+
+impl<'a> Request<'a> {
+    /// From its head. `room` is for a path that has to be decoded.
+    pub(crate) fn new(
+        bytes: &'a [u8],
+        head: &RequestHead,
+        fields: &'a [Field],
+        room: &'a mut Vec<u8>,
+    ) -> Result<Self, Error> {
+        let target = head.path.text(bytes);
+        let (path, query) = match target.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (target, None),
+        };
+        // Of `http://host`.
+        let path = if path.is_empty() { "/" } else { path };
+        let path = if path == "*" || path::is_plain(path) {
+            path
+        } else {
+            path::normalise(path, room)?;
+            core::str::from_utf8(room).unwrap_or_default()
+        };
+        Ok(Self {
+            method: head.method,
+            path,
+            query,
+            host: head.host.text(bytes),
+            fields: Fields::new(bytes, fields),
+            target: if target.starts_with('/') || target == "*" { target } else { "/" },
+            is_old: head.minor == 0,
+            method_name: head.name.text(bytes),
+        })
+    }
+
+    /// The value of a field, if there is one and it is UTF-8; the first, if there are several.
+    pub fn header(&self, name: &str) -> Option<&'a str> {
+        self.fields.text(name)
+    }
+
+    /// The method's name, as it was sent.
+    pub fn method_name(&self) -> &'a str {
+        self.method_name
+    }
+
+    /// A value in the query.
+    pub fn query_value(&self, name: &str) -> Option<String> {
+        path::query_value(self.query?, name)
+    }
+}
