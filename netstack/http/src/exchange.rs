@@ -129,6 +129,13 @@ impl<'a, T: Read + Write> Exchange<'a, T> {
         self.is_head
     }
 
+    /// A number for the boundary between parts of an answer, of sixteen digits.
+    pub(crate) fn boundary(&self) -> u64 {
+        // So that neighbours in time have nothing in common.
+        let mixed = (self.link.patience.now_ns() | 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        mixed ^ mixed >> 29 | 1 << 63
+    }
+
     /// The stream. What is read from it or written to it here is missing there.
     pub fn stream(&mut self) -> &mut T {
         &mut self.link.stream
