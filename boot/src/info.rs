@@ -212,18 +212,28 @@ pub struct BootInfo<'a> {
     pub uart: Option<Uart>,
     /// The device tree itself, checked.
     pub dtb: &'a [u8],
+    /// What was put behind the image ([`fata_payload`](../../fata_payload)); empty if nothing was.
+    pub payload: &'a [u8],
     /// What was absent, ignored or cut short, in words for the boot log.
     pub remarks: List<&'static str, 16>,
 }
 
 impl BootInfo<'_> {
-    /// The RAM that nobody uses yet: the banks without what is reserved, the initrd, the device tree, `taken`
-    /// (the image) and page 0, so that a null pointer never points at anything. Whole pages, sorted.
+    /// Where the payload lies, if there is one.
+    pub fn payload_region(&self) -> Option<Region> {
+        let region = Region { base: self.payload.as_ptr().addr() as u64, size: self.payload.len() as u64 };
+        (!region.is_empty()).then_some(region)
+    }
+
+    /// The RAM that nobody uses yet: the banks without what is reserved, the initrd, the device tree, the payload,
+    /// `taken` (the image) and page 0, so that a null pointer never points at anything. Whole pages, sorted.
     pub fn usable(&self, taken: &[Region]) -> List<Region, 64> {
         let page_0 = Region { base: 0, size: PAGE_SIZE };
         let dtb = Region { base: self.dtb.as_ptr().addr() as u64, size: self.dtb.len() as u64 };
+        let payload = self.payload_region();
         let holes = || {
-            let named = self.reserved.iter().chain(taken).chain(&self.initrd).chain([&page_0, &dtb]);
+            let named = self.reserved.iter().chain(taken).chain(&self.initrd).chain(&payload);
+            let named = named.chain([&page_0, &dtb]);
             named.filter(|hole| !hole.is_empty()).map(Region::pages_touched)
         };
         let mut usable = List::default();

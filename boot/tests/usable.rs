@@ -34,6 +34,7 @@ fn machine() -> BootInfo<'static> {
         initrd: None,
         net: "",
         rng_seed: &[],
+        payload: &[],
         cpus: 1,
         gic: None,
         timer: None,
@@ -107,4 +108,23 @@ fn merging_keeps_a_list_sorted_and_apart() {
     assert_eq!(list[..], [region(0x1000, 0x6000), region(0x8000, 0x9000)]);
     list.merge(region(0x0, u64::MAX)).unwrap();
     assert_eq!(list[..], [region(0, u64::MAX)]);
+}
+
+#[test]
+fn a_payload_is_not_free() {
+    let bytes = vec![1u8; 3 * PAGE_SIZE as usize + 1];
+    let mut info = machine();
+    info.payload = &bytes;
+    let payload = info.payload_region().unwrap();
+    let touched = payload.pages_touched();
+    let bank = Region::between(touched.base - 8 * PAGE_SIZE, touched.end() + 8 * PAGE_SIZE);
+    info.memory.merge(bank).unwrap();
+    let usable = info.usable(&[]);
+    assert_eq!(
+        usable[..],
+        [Region::between(bank.base, touched.base), Region::between(touched.end(), bank.end())]
+    );
+    info.payload = &[];
+    assert_eq!(info.payload_region(), None);
+    assert_eq!(info.usable(&[])[..], [bank]);
 }

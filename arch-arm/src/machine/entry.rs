@@ -26,6 +26,11 @@ _start:
     .quad   0, 0, 0
     .ascii  "ARM\x64"
     .long   0
+    .ascii  "FATAHEAD"              // boot/payload: what may be put behind the finished image
+.globl _payload
+_payload:
+    .quad   0                       // where it begins, seen from _start
+    .quad   0                       // its length
 
 1:  mov     x19, x0
     mrs     x24, cntvct_el0
@@ -78,7 +83,7 @@ _start:
 3:  .ascii  "Fata\n"
 4:
     .balign 4
-5:  // An identity map of 1 GiB blocks: Xen's magic pages, the image, the device tree.
+5:  // An identity map of 1 GiB blocks: Xen's magic pages, the image, the device tree, the payload.
     adrp    x23, _early_table
     mov     x2, x23
     add     x3, x23, #4096
@@ -98,6 +103,11 @@ _start:
     mov     x5, x19
     bl      map_gib
     add     x5, x19, #0x200000      // a device tree is at most 2 MiB long
+    bl      map_gib
+    adr     x5, _payload
+    ldp     x5, x6, [x5]            // a payload is at most 512 MiB long
+    add     x5, x5, x22
+    add     x5, x5, x6
     bl      map_gib
     dmb     sy
     mov     x2, x23

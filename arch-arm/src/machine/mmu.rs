@@ -10,8 +10,8 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use fata_boot::info::{BootInfo, Gic, Region};
 use tock_registers::interfaces::ReadWriteable as _;
 
-/// Enough for sixteen banks with ragged ends, the image, devices, and windows for other domains' pages.
-const POOL: usize = 24;
+/// Enough for sixteen banks with ragged ends, the image, its payload, devices, and windows for other domains' pages.
+const POOL: usize = 25;
 
 #[repr(align(4096))]
 struct Pool(core::cell::UnsafeCell<core::mem::MaybeUninit<[Table; POOL]>>);
@@ -58,7 +58,8 @@ pub(crate) fn enable(
         tables.map(pages_around(device), Rights::Device)?;
     }
     let dtb = Region { base: info.dtb.as_ptr() as u64, size: info.dtb.len() as u64 };
-    for constant in [Some(dtb), info.initrd].into_iter().flatten() {
+    let payload = info.payload_region();
+    for constant in [Some(dtb), info.initrd, payload].into_iter().flatten() {
         tables.map(pages_around(constant), Rights::Read)?;
     }
     for part in ram {

@@ -12,6 +12,8 @@ pub struct Boot {
     pub dtb: &'static [u8],
     /// Where the image lies, with its BSS and stacks.
     pub image: Region,
+    /// The bytes that were put behind the image (`boot/payload`), unchecked; empty if there are none.
+    pub payload: &'static [u8],
     /// Xen's version, major and minor, if it answered.
     pub xen: Option<(u16, u16)>,
     /// Exception level at entry: 1 under a hypervisor.
@@ -38,7 +40,33 @@ pub(crate) unsafe extern "C" fn start(
     // SAFETY: entry.rs mapped the GiB at `dtb` and two more MiB, if below 512 GiB; nobody writes there.
     let dtb = unsafe { blob(dtb) };
     let image = Region { base, size: image::size() };
-    __fata_main(Boot { dtb, image, xen, entry_level, entered_ticks })
+    // SAFETY: the image's head says what is behind the image, and entry.rs mapped the GiB where that ends.
+    let payload = unsafe { payload(&image) };
+    __fata_main(Boot { dtb, image, payload, xen, entry_level, entered_ticks })
+}
+
+/// The longest payload that entry.rs maps wherever it lies (`boot/payload`).
+const MAX_PAYLOAD: u64 = 512 << 20;
+
+/// What lies behind the image, if its head can be true.
+///
+/// # Safety
+///
+/// What the head speaks of was loaded with the image, is mapped, and does not change.
+unsafe fn payload(image: &Region) -> &'static [u8] {
+    unsafe extern "C" {
+        /// In the image's head: where it begins, seen from the image's start, and its length.
+        safe static _payload: [u64; 2];
+    }
+    let [offset, length] = _payload;
+    let begin = image.base.wrapping_add(offset);
+    let sound = offset == image.size && (1..=MAX_PAYLOAD).contains(&length);
+    if !sound || (begin + length) >> crate::tables::ADDRESS_BITS != 0 {
+        return &[];
+    }
+    let begin = ptr::with_exposed_provenance(begin as usize);
+    // SAFETY: the caller's promise.
+    unsafe { core::slice::from_raw_parts(begin, length as usize) }
 }
 
 /// The largest device tree the boot protocol allows.

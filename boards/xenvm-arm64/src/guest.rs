@@ -34,10 +34,16 @@ const LAST_OUTPUT: Duration = Duration::from_secs(2);
 /// Reads the device tree. What is absurd in it ends the domain, by name; what is missing is remarked upon.
 pub fn discover(boot: Boot) -> Parts {
     log::init();
-    let info = match dt::parse(boot.dtb) {
+    let mut info = match dt::parse(boot.dtb) {
         Ok(info) => info,
         Err(error) => die(format_args!("device tree: {error}"), None),
     };
+    info.payload = boot.payload;
+    let in_memory =
+        |it: Region| info.memory.iter().any(|bank| bank.base <= it.base && it.end() <= bank.end());
+    if info.payload_region().is_some_and(|payload| !in_memory(payload)) {
+        die(format_args!("the payload is not in memory: the image was not loaded as a whole"), None);
+    }
     let ram = info.usable(&[boot.image]);
     let bytes: u64 = ram.iter().map(|r| r.size).sum();
     if bytes < LEAST_RAM {

@@ -58,6 +58,7 @@ impl<'a> Found<'a> {
                 net: "",
                 initrd: None,
                 rng_seed: &[],
+                payload: &[],
                 cpus: 0,
                 gic: None,
                 timer: None,

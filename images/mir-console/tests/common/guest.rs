@@ -56,6 +56,7 @@ pub(crate) fn bare() -> BootInfo<'static> {
         net: "",
         initrd: None,
         rng_seed: &[],
+        payload: &[],
         cpus: 0,
         gic: None,
         timer: None,
