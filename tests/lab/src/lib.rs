@@ -51,6 +51,7 @@ mod terminal;
 mod tool;
 mod tools;
 mod vchans;
+mod web;
 mod xenlog;
 
 pub use apt::Host;
@@ -88,3 +89,4 @@ pub use symbols::XenSymbols;
 pub use sysroot::Toolchain;
 pub use terminal::{Left, Terminal};
 pub use tools::{On, Tools};
+pub use web::Pages;

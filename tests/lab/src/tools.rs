@@ -21,7 +21,7 @@ use crate::lab::Lab;
 use crate::progress::Progress;
 
 /// The programs.
-const PACKAGES: [&str; 10] = [
+const PACKAGES: [&str; 12] = [
     "bind9-dnsutils",
     "bind9-utils",
     "curl",
@@ -29,9 +29,11 @@ const PACKAGES: [&str; 10] = [
     "dnsperf",
     "iperf3",
     "knot-dnsutils",
+    "nginx",
     "nsd",
     "openssl",
     "socat",
+    "wrk",
 ];
 const SUITE: &str = "trixie";
 /// Where packages have programs.

@@ -27,7 +27,7 @@ const STUCK_MS: u64 = 60_000;
 const LOOKS: u32 = 5;
 const LOOK_MS: u64 = 20;
 /// How often it is looked whether a machine is there.
-const AWAIT_MS: u64 = 5;
+pub(crate) const AWAIT_MS: u64 = 5;
 /// Of an echo request or reply, ICMP's own.
 const ICMP_HEADER: usize = 8;
 
@@ -330,15 +330,26 @@ pub(crate) fn await_any(
     limit_ms: u64,
     is_right: impl Fn(&[u8]) -> bool,
 ) -> Result<(), Failed> {
-    let start_ns = sys::now_ns()?;
     socket.patience(AWAIT_MS)?;
     let mut bytes = [0; LARGEST];
-    loop {
+    await_until(limit_ms, || {
         // While nobody is there, either may fail, and at once.
-        let answer = socket.send(request).and_then(|_| socket.receive(&mut bytes));
+        let len = socket.send(request).and_then(|_| socket.receive(&mut bytes))?;
+        Ok(len.map(|len| is_right(&bytes[..len])))
+    })
+}
+
+/// The same in any way: what is tried takes [`AWAIT_MS`] if nothing comes of it.
+pub(crate) fn await_until(
+    limit_ms: u64,
+    mut attempt: impl FnMut() -> Result<Option<bool>, Failed>,
+) -> Result<(), Failed> {
+    let start_ns = sys::now_ns()?;
+    loop {
+        let answer = attempt();
         let ns = sys::now_ns()? - start_ns;
         match answer {
-            Ok(Some(len)) if is_right(&bytes[..len]) => {
+            Ok(Some(true)) => {
                 sys::is_process(FIRST_MARK);
                 let _ = writeln!(Out, "net answer after ns {ns}");
                 return Ok(());

@@ -9,6 +9,7 @@
 //! | `load ADDRESS JOBS` | in domain 0, drives such a guest; marks as below, around each job's own packets |
 //! | `await ADDRESS MS` | in domain 0, waits so long at most until that address answers a ping, and marks 100 then |
 //! | `await-name ADDRESS MS` | the same until it answers the first query in /tmp/dns-hits |
+//! | `await-page ADDRESS MS` | the same until it has answered a request for a page |
 //! | `verify ADDRESS BYTES` | in domain 0, sends so many bytes to such a guest, or until there is /tmp/enough, and compares what comes back |
 //! | `offloads INTERFACE on` or `off` | in either, has Linux leave sums and segmentation to the interface, or not |
 //! | `capture INTERFACE [BYTES]` | in domain 0, writes all frames of the interface, or so much of each, to standard output, as a pcap file |
@@ -69,6 +70,7 @@ extern "C" fn main(stack: *const usize) -> ! {
         [_, "load", target, jobs] => load::run(address(target), jobs),
         [_, "await", target, ms] => load::await_answer(address(target), number(ms).into()),
         [_, "await-name", target, ms] => names::await_answer(address(target), number(ms).into()),
+        [_, "await-page", target, ms] => web::await_answer(address(target), number(ms).into()),
         [_, "verify", target, bytes] => load::verify(address(target), number(bytes).into()),
         [_, "hold", target, counts] => {
             let (held, more) = counts.split_once(',').unwrap_or((counts, "0"));

@@ -33,6 +33,7 @@ const SOL_SOCKET: usize = 1;
 const SO_REUSEADDR: usize = 2;
 const SO_SNDBUF: usize = 7;
 const SO_RCVTIMEO: usize = 20;
+const SO_SNDTIMEO: usize = 21;
 const SO_RCVBUFFORCE: usize = 33;
 const TCP_NODELAY: usize = 1;
 const IPV6_V6ONLY: usize = 26;
@@ -192,6 +193,11 @@ impl Socket {
     /// How long to wait for something.
     pub(crate) fn patience(&self, ms: u64) -> Result<(), Failed> {
         self.set(SOL_SOCKET, SO_RCVTIMEO, &[ms / 1000, ms % 1000 * 1000])
+    }
+
+    /// How long to wait for a connection, and for room to send.
+    pub(crate) fn patience_to_send(&self, ms: u64) -> Result<(), Failed> {
+        self.set(SOL_SOCKET, SO_SNDTIMEO, &[ms / 1000, ms % 1000 * 1000])
     }
 
     /// Makes room for what is not fetched at once; only root may have so much.

@@ -2,9 +2,10 @@
 
 use core::net::IpAddr;
 
-use fata_peer::net::{HTTP, HTTP_FILE};
+use fata_peer::net::{HTTP, HTTP_FILE, HTTP_PAGE};
 
 use crate::fail;
+use crate::load::{self, AWAIT_MS};
 use crate::socket::{Address, Socket};
 use crate::sys::Failed;
 
@@ -39,6 +40,11 @@ impl Client {
 
     /// Takes the answer, and the end of the connection if that was the last one.
     pub(crate) fn hear(&self, last: bool, length: usize) -> Result<(), Failed> {
+        if self.answer(last, length)? { Ok(()) } else { fail(format_args!("the end before an answer")) }
+    }
+
+    /// The same; gives whether there was any answer.
+    fn answer(&self, last: bool, length: usize) -> Result<bool, Failed> {
         let mut bytes = [0; 16 << 10];
         let (mut had, mut all) = (0, None);
         while all.is_none_or(|all| had < all) {
@@ -46,6 +52,7 @@ impl Client {
             let at = if all.is_none() { had } else { 0 };
             let more = match self.0.receive(&mut bytes[at..])? {
                 Some(more @ 1..) => more,
+                _ if had == 0 => return Ok(false),
                 _ => fail(format_args!("the end after {had} bytes of an answer")),
             };
             had += more;
@@ -62,8 +69,22 @@ impl Client {
         if last && self.0.receive(&mut bytes)? != Some(0) {
             fail(format_args!("the connection does not end"));
         }
-        Ok(())
+        Ok(true)
     }
+}
+
+/// Opens connections until one is answered a request for a page, sets the first mark, and says how long that took.
+pub(crate) fn await_answer(target: IpAddr, limit_ms: u64) -> Result<(), Failed> {
+    load::await_until(limit_ms, || {
+        let socket = Socket::tcp(target)?;
+        // One that nobody takes is given up before it is tried again by itself, which takes a second.
+        socket.patience_to_send(AWAIT_MS)?;
+        socket.connect(&Address::new(target, HTTP))?;
+        socket.patience(LOST_MS)?;
+        let client = Client(socket);
+        client.ask(true, HTTP_PAGE)?;
+        client.answer(true, HTTP_PAGE).map(Some)
+    })
 }
 
 /// Bytes of the head with the empty line at its end, once that is there. The answer has to be that all is well.

@@ -5,11 +5,11 @@ use std::fs;
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
-use fata_lab::{Counts, Folder, Lab, On, Progress, Traffic, VifWish, XlDomU, address};
+use fata_lab::{Folder, Lab, On, Progress, Traffic, VifWish, XlDomU, address};
 
-use super::load::{Common, Job, Load, NUMBER, PATIENCE_MS, Per, target};
+use super::load::{Common, Job, Load, NUMBER, Per, TIME, target};
 use super::report::grouped;
-use super::work::{FIRST_MARK, Guest, IN_ALL, OWN, PEER, WITH_XEN, Wish, mark};
+use super::work::{Guest, IN_ALL, WITH_XEN, Wish};
 
 /// Measure a name server, beside NSD on a Linux guest with the same zone
 #[derive(Args)]
@@ -39,10 +39,6 @@ const JOBS: [Job; 6] = [
 ];
 
 const CREATED: &str = "xl create to the first answer";
-/// Dom0 with Xen's work for it.
-const DOM0: &str = "dom0's";
-/// Virtual time: instructions, and whatever time nobody had anything to do.
-const TIME: &str = "µs";
 /// The zone and the queries are the same in each run.
 const SEED: u64 = 53;
 const QUERIES: usize = 4000;
@@ -93,16 +89,8 @@ impl Run<'_> {
     fn jobs(&mut self) -> Result<()> {
         let jobs = self.load.chosen(&JOBS);
         for guest in self.load.guests().filter(|_| !jobs.is_empty()) {
-            let step = self.load.ui.step(&format!("{guest:?}"));
-            step.busy("at work");
-            let domu = self.domu(guest);
-            let dom0 = &self.load.shop.dom0;
-            dom0.create_after(&domu, &mark(1))?;
-            self.load.peer(&format!("await-name {} {PATIENCE_MS}", target()))?;
-            dom0.sh("sleep 3")?;
-            self.load.measure(guest, &jobs, "")?;
-            self.load.shop.dom0.destroy(&domu.name)?;
-            step.done("measured");
+            let domu = Self::domu(&self.load, guest);
+            self.load.serve(guest, &domu, "await-name", &jobs)?;
         }
         for job in jobs {
             let report = &mut self.load.report;
@@ -119,44 +107,13 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn domu(&self, guest: Guest) -> XlDomU {
-        let words = format!("{} {}", address(NUMBER), self.load.common.args);
-        XlDomU { vifs: vec![VifWish::new(NUMBER).spec()], ..self.load.shop.name_server(guest, words.trim()) }
+    fn domu(load: &Load<'_>, guest: Guest) -> XlDomU {
+        let words = format!("{} {}", address(NUMBER), load.common.args);
+        XlDomU { vifs: vec![VifWish::new(NUMBER).spec()], ..load.shop.name_server(guest, words.trim()) }
     }
 
-    /// From before `xl create` until the first answer has come to dom0, which asks all the time.
     fn create(&mut self) -> Result<()> {
-        for guest in self.load.guests() {
-            let step = self.load.ui.step(&format!("{CREATED} of {guest:?}"));
-            for n in 1..=self.load.common.repeat {
-                step.busy(&format!("{n} of {}", self.load.common.repeat));
-                let domu = self.domu(guest);
-                let dom0 = &self.load.shop.dom0;
-                let ask = format!("{PEER} await-name {} {PATIENCE_MS}", target());
-                let first = format!(
-                    "sleep 1; {}; {PEER} clock >/tmp/began; ({ask}; {PEER} clock) >/tmp/ended 2>&1 &",
-                    mark(1)
-                );
-                dom0.create_between(&domu, &first, "wait")?;
-                let said = dom0.sh("cat /tmp/began /tmp/ended")?;
-                let mut times = said.lines().filter_map(|line| line.strip_prefix("ns ")?.parse::<u64>().ok());
-                let times = times.next().zip(times.next());
-                let (began, ended) = times.with_context(|| format!("{guest:?}: {said}"))?;
-                let span = Counts::of(&dom0.folder)?.span_of_birth(1, FIRST_MARK);
-                let span = span.context("there was an answer, but that was not counted")?;
-                for (unit, sample) in [
-                    (OWN, span.own),
-                    (WITH_XEN, span.total()),
-                    (DOM0, span.others),
-                    (IN_ALL, span.all),
-                    (TIME, (ended - began) / 1000),
-                ] {
-                    self.load.report.add(guest, CREATED, unit, None, sample);
-                }
-                self.load.shop.dom0.destroy(&domu.name)?;
-            }
-            step.done("measured");
-        }
+        self.load.creation(CREATED, "await-name", Self::domu)?;
         for unit in [IN_ALL, TIME] {
             self.load.report.aim_at_part(CREATED, unit, CREATION);
         }

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use fata_lab::{Counts, Lab, Optimise, Progress, Span};
+use fata_lab::{Counts, Lab, Optimise, Progress, Span, XlDomU};
 
 use super::chart;
 use super::report::Report;
-use super::work::{FIRST_MARK, Guest, IN_ALL, OWN, PEER, WAITS, WITH_XEN, Wish, Workshop};
+use super::work::{FIRST_MARK, Guest, IN_ALL, OWN, PEER, WAITS, WITH_XEN, Wish, Workshop, mark};
 
 /// What all such benches have in common.
 #[derive(Args)]
@@ -63,6 +63,10 @@ pub(crate) enum Per {
     KB,
 }
 
+/// Dom0 with Xen's work for it.
+const DOM0: &str = "dom0's";
+/// Virtual time: instructions, and whatever time nobody had anything to do.
+pub(crate) const TIME: &str = "µs";
 /// How many hypercalls the domain made, for a thousand packets.
 const CALLS: &str = "calls/1000";
 /// The same for a million bytes of a stream, and how often it slept.
@@ -127,6 +131,69 @@ impl<'a> Load<'a> {
                 self.report.note(&format!("{guest:?}, {name}: {through} of {sent} came through"));
             }
             self.add(guest, job, &name, &span, through);
+        }
+        Ok(())
+    }
+
+    /// Creates a guest that serves, waits as `ask` says until it does, and measures some jobs.
+    pub(crate) fn serve(&mut self, guest: Guest, domu: &XlDomU, ask: &str, jobs: &[&Job]) -> Result<()> {
+        let step = self.ui.step(&format!("{guest:?}"));
+        step.busy("at work");
+        self.shop.dom0.create_after(domu, &mark(1))?;
+        self.answering(domu, self.peer(&format!("{ask} {} {PATIENCE_MS}", target())))?;
+        self.shop.dom0.sh("sleep 3")?;
+        let measured = self.measure(guest, jobs, "");
+        self.answering(domu, measured)?;
+        self.shop.dom0.destroy(&domu.name)?;
+        step.done("measured");
+        Ok(())
+    }
+
+    /// Adds to an error what the guest has said.
+    fn answering<T>(&self, domu: &XlDomU, result: Result<T>) -> Result<T> {
+        result.with_context(|| {
+            let said = self.shop.dom0.console_of(&domu.name, "", Duration::from_secs(10));
+            format!("{} says {}", domu.name, said.unwrap_or_else(|error| error.to_string()))
+        })
+    }
+
+    /// From before `xl create` until the first answer has come to dom0, which asks all the time as `ask` says.
+    pub(crate) fn creation(
+        &mut self,
+        name: &str,
+        ask: &str,
+        domu: impl Fn(&Self, Guest) -> XlDomU,
+    ) -> Result<()> {
+        for guest in self.guests() {
+            let step = self.ui.step(&format!("{name} of {guest:?}"));
+            for n in 1..=self.common.repeat {
+                step.busy(&format!("{n} of {}", self.common.repeat));
+                let domu = domu(self, guest);
+                let dom0 = &self.shop.dom0;
+                let ask = format!("{PEER} {ask} {} {PATIENCE_MS}", target());
+                let first = format!(
+                    "sleep 1; {}; {PEER} clock >/tmp/began; ({ask}; {PEER} clock) >/tmp/ended 2>&1 &",
+                    mark(1)
+                );
+                dom0.create_between(&domu, &first, "wait")?;
+                let said = dom0.sh("cat /tmp/began /tmp/ended")?;
+                let mut times = said.lines().filter_map(|line| line.strip_prefix("ns ")?.parse::<u64>().ok());
+                let times = times.next().zip(times.next());
+                let (began, ended) = times.with_context(|| format!("{guest:?}: {said}"))?;
+                let span = Counts::of(&dom0.folder)?.span_of_birth(1, FIRST_MARK);
+                let span = span.context("there was an answer, but that was not counted")?;
+                for (unit, sample) in [
+                    (OWN, span.own),
+                    (WITH_XEN, span.total()),
+                    (DOM0, span.others),
+                    (IN_ALL, span.all),
+                    (TIME, (ended - began) / 1000),
+                ] {
+                    self.report.add(guest, name, unit, None, sample);
+                }
+                self.shop.dom0.destroy(&domu.name)?;
+            }
+            step.done("measured");
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ mod block;
 mod boot;
 mod chart;
 mod dns;
+mod http;
 mod load;
 mod machine;
 mod net;
@@ -27,6 +28,7 @@ pub(crate) enum Bench {
     Xenstore(base::Options),
     Net(net::Options),
     Dns(dns::Options),
+    Http(http::Options),
     Vchan(vchan::Options),
     Boot(boot::Options),
     Profile(profile::Options),
@@ -39,6 +41,7 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
         Bench::Xenstore(options) => base::xenstore(options),
         Bench::Net(options) => net::run(options),
         Bench::Dns(options) => dns::run(options),
+        Bench::Http(options) => http::run(options),
         Bench::Vchan(options) => vchan::run(options),
         Bench::Boot(options) => boot::run(options),
         Bench::Profile(options) => profile::run(options),

@@ -168,6 +168,15 @@ impl Workshop {
         XlDomU { args, ..self.with_args(guest) }
     }
 
+    /// The domain that serves pages, told so with these words.
+    pub(crate) fn web_server(&self, guest: Guest, words: &str) -> XlDomU {
+        let args = match guest {
+            Guest::Fata => format!("{words} log=off"),
+            Guest::Linux => Worker::web_server(words),
+        };
+        XlDomU { args, ..self.with_args(guest) }
+    }
+
     /// Brings the program that speaks libxenvchan to dom0.
     pub(crate) fn push_vchan_peer(&self) -> Result<()> {
         let file = &self.linux.vchan_program;

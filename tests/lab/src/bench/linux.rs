@@ -125,6 +125,13 @@ impl Worker {
         format!("{} work=names {words}", Peer::command_line("hvc0"))
     }
 
+    /// The command line of one that serves pages with nginx ([`Pages::nginx`](crate::Pages::nginx) is what it needs), with
+    /// more words for its init.
+    #[must_use]
+    pub fn web_server(words: &str) -> String {
+        format!("{} work=web {words}", Peer::command_line("hvc0"))
+    }
+
     /// The command line of one that serves a network (tests/peer/src/serve.rs), with more words for its init: an
     /// [`address`](crate::address), `mtu=9000`, `offloads=off`. It says [`Self::SERVES`], and stays.
     #[must_use]
