@@ -133,8 +133,8 @@ impl Block {
     }
 }
 
-/// Those that say how long a message is and whether the connection stays are ours to send.
-const OURS: [&str; 4] = ["content-length", "transfer-encoding", "connection", "trailer"];
+/// Those that say to whom a message is, how long, and whether the connection stays are ours to send.
+const OURS: [&str; 5] = ["content-length", "transfer-encoding", "connection", "trailer", "host"];
 
 /// Adds a line. Nothing is added if it would be none.
 pub(crate) fn push_field(out: &mut Vec<u8>, name: &str, value: &[u8]) -> Result<(), Error> {

@@ -123,7 +123,7 @@ fn names_a_version(bytes: &[u8]) -> bool {
     is_version && words.next().is_none()
 }
 
-fn rule(error: httparse::Error, first_line: Rule) -> Error {
+pub(crate) fn rule(error: httparse::Error, first_line: Rule) -> Error {
     match error {
         httparse::Error::HeaderName => Rule::FieldName.into(),
         httparse::Error::HeaderValue => Rule::FieldValue.into(),
@@ -135,7 +135,7 @@ fn rule(error: httparse::Error, first_line: Rule) -> Error {
 }
 
 /// Notes where fields are. The parser takes a lone LF for the end of a line; others take it for a part of one.
-fn take_fields(head: &[u8], found: &[Header<'_>], fields: &mut Vec<Field>) -> Result<(), Error> {
+pub(crate) fn take_fields(head: &[u8], found: &[Header<'_>], fields: &mut Vec<Field>) -> Result<(), Error> {
     fields.clear();
     fields.try_reserve(found.len()).map_err(|_| Error::NoMemory)?;
     for header in found {
@@ -152,18 +152,18 @@ fn take_fields(head: &[u8], found: &[Header<'_>], fields: &mut Vec<Field>) -> Re
 
 /// What fields say about the message and its connection.
 #[derive(Default)]
-struct Facts<'a> {
+pub(crate) struct Facts<'a> {
     host: Option<&'a [u8]>,
     hosts: u32,
-    length: Option<u64>,
-    chunked: bool,
+    pub(crate) length: Option<u64>,
+    pub(crate) chunked: bool,
     close: bool,
     keep_alive: bool,
     expects: bool,
 }
 
 impl<'a> Facts<'a> {
-    fn of(fields: Fields<'a>, minor: u8) -> Result<Self, Error> {
+    pub(crate) fn of(fields: Fields<'a>, minor: u8) -> Result<Self, Error> {
         let mut facts = Self::default();
         let (mut is_encoded, mut is_unknown) = (false, false);
         for (name, value) in fields.raw() {
@@ -210,7 +210,7 @@ impl<'a> Facts<'a> {
         }
     }
 
-    fn persists(&self, minor: u8) -> bool {
+    pub(crate) fn persists(&self, minor: u8) -> bool {
         !self.close && (minor > 0 || self.keep_alive)
     }
 }

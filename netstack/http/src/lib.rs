@@ -21,6 +21,7 @@
 extern crate alloc;
 
 mod chunks;
+mod client;
 mod close;
 mod conditions;
 mod date;
@@ -35,13 +36,17 @@ mod method;
 mod path;
 mod patience;
 mod range;
+mod redirect;
 mod request;
+mod response;
 mod route;
 mod server;
 mod status;
 mod stored;
+mod url;
 mod words;
 
+pub use client::{Answer, Asking, Client, Upload};
 pub use close::{close, linger, serve_port};
 pub use conditions::{Validators, Verdict, preconditions};
 pub use date::{date, parse_date};
@@ -53,8 +58,10 @@ pub use limits::Limits;
 pub use method::Method;
 pub use path::query_value;
 pub use range::{Range, Ranges, Selection, select};
+pub use redirect::{BadRedirect, Redirect, Redirects};
 pub use request::Request;
 pub use route::{NoRoute, Routes, matches};
 pub use server::{Clock, End, Ended, Log, Manner, Options, Record, Server, serve};
 pub use status::Status;
 pub use stored::Stored;
+pub use url::{BadUrl, Url};

@@ -214,6 +214,7 @@ impl<T: Read + Write> Link<T> {
                 Left::Length(length) => *length,
                 Left::Close => u64::MAX,
                 Left::Chunks(chunks) => match chunks.next(self.input.unused())? {
+                    (_, Next::Data(size)) if size > body.allowed => return Err(Error::TooMuch(Excess::Body)),
                     (used, Next::Data(size)) => {
                         self.input.take(used);
                         size

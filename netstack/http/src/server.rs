@@ -231,7 +231,8 @@ impl<T: Read + Write> Connection<'_, T> {
         let server = *server;
         let Some(scratch) = scratch else {
             // Nothing had come.
-            return Err((head.err().unwrap_or(Error::NoMemory), Manner::Abort));
+            let error = head.err().unwrap_or(Error::NoMemory);
+            return Err((error, manner(error)));
         };
         let Scratch { head: bytes, fields, path, out } = scratch;
         let mut exchange = Exchange::new(server, link, out);
