@@ -1,0 +1,240 @@
+//! A handshake, which rustls does: what comes is shown to it record by record, so that it sees nothing of what follows, and what
+//! it makes of it is taken over in [`Channel`].
+
+use crate::alert::Alert;
+use crate::channel::{Channel, Kernel};
+use crate::error::{Error, Failure, Why, translated};
+use crate::facts::Facts;
+use crate::provider::random;
+use crate::record::{ALERT, HEADER, PLAIN_MAX};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use embedded_io_async::{Read, Write};
+use fata_random::Random;
+use rustls::client::UnbufferedClientConnection;
+use rustls::server::UnbufferedServerConnection;
+use rustls::unbuffered::{ConnectionState, EncodeError, InsufficientSizeError, UnbufferedStatus};
+
+/// The most that may wait for being shown or understood: the longest message, and records in which it comes.
+const INCOMING_MAX: usize = 96 << 10;
+/// The most records that a handshake may take.
+const RECORDS_MAX: u32 = 1024;
+/// What is read at once, at least, so that small records come together.
+const READ: usize = 1024;
+
+/// Either end of a connection that is not there yet.
+pub(crate) enum Connection {
+    Client(Box<UnbufferedClientConnection>),
+    Server(Box<UnbufferedServerConnection>),
+}
+
+/// A handshake.
+pub(crate) struct Handshake {
+    connection: Connection,
+    incoming: Vec<u8>,
+    /// How many bytes of it are records that rustls may see.
+    shown: usize,
+    records: u32,
+    outgoing: Vec<u8>,
+}
+
+/// What to do next, when `outgoing` has been sent.
+enum Step {
+    /// So many bytes more are needed.
+    Receive(usize),
+    /// Nothing more: it is done.
+    Done,
+}
+
+/// What rustls says.
+enum Said {
+    /// More.
+    Again,
+    /// To come back with more.
+    Blocked,
+    /// That data may be sent.
+    Open,
+    /// What there is in a closed connection.
+    Ended,
+    /// What there cannot be in a handshake.
+    Odd,
+}
+
+impl Handshake {
+    pub(crate) fn new(connection: Connection) -> Self {
+        Self { connection, incoming: Vec::new(), shown: 0, records: 0, outgoing: Vec::new() }
+    }
+
+    /// Does it, over `io`. `before` and `after` are called around each step; after the last one, `facts` says what has been
+    /// agreed upon.
+    pub(crate) async fn run<IO: Read + Write>(
+        mut self,
+        io: &mut IO,
+        random: &Random,
+        before: impl Fn(),
+        after: impl Fn(),
+        facts: impl FnOnce(&Connection) -> Facts,
+    ) -> Result<Channel, Error<IO::Error>> {
+        loop {
+            before();
+            random::begin(random);
+            let step = self.step();
+            after();
+            let sent = send(io, &mut self.outgoing).await;
+            match step {
+                // It matters more than that the peer could not be told.
+                Err(failure) => return Err(failure.into()),
+                Ok(_) if sent.is_err() => {}
+                Ok(Step::Done) => {
+                    let facts = facts(&self.connection);
+                    return self.finish(facts).map_err(Error::Tls);
+                }
+                Ok(Step::Receive(need)) => self.receive(io, need).await?,
+            }
+            sent?;
+        }
+    }
+
+    async fn receive<IO: Read>(&mut self, io: &mut IO, need: usize) -> Result<(), Error<IO::Error>> {
+        let end = self.incoming.len();
+        self.incoming.resize(end + need.max(READ), 0);
+        let count = io.read(&mut self.incoming[end..]).await;
+        self.incoming.truncate(end + *count.as_ref().unwrap_or(&0));
+        if count.map_err(Error::Transport)? == 0 { Err(Failure::Truncated.into()) } else { Ok(()) }
+    }
+
+    fn step(&mut self) -> Result<Step, Failure> {
+        loop {
+            let shown = &mut self.incoming[..self.shown];
+            let (discard, said) = match &mut self.connection {
+                Connection::Client(client) => handle(client.process_tls_records(shown), &mut self.outgoing),
+                Connection::Server(server) => handle(server.process_tls_records(shown), &mut self.outgoing),
+            };
+            let discard = discard.min(self.shown);
+            self.incoming.drain(..discard);
+            self.shown -= discard;
+            let handshaking = match &self.connection {
+                Connection::Client(client) => client.is_handshaking(),
+                Connection::Server(server) => server.is_handshaking(),
+            };
+            match said {
+                Ok(Said::Again) => {}
+                Ok(Said::Open) if !handshaking => return self.over(),
+                Ok(Said::Blocked | Said::Open) => {
+                    if let Some(need) = self.show_more()? {
+                        return Ok(Step::Receive(need));
+                    }
+                }
+                Ok(Said::Ended) => return Err(Failure::Received(Alert::CLOSE_NOTIFY)),
+                Ok(Said::Odd) => return Err(Failure::refused(Why::Unexpected)),
+                Err(error) => return Err(self.failed(&error)),
+            }
+        }
+    }
+
+    /// Nothing may be left in the records that rustls has seen.
+    fn over(&self) -> Result<Step, Failure> {
+        if self.shown == 0 { Ok(Step::Done) } else { Err(Failure::refused(Why::Unexpected)) }
+    }
+
+    /// Shows another record, or says how many bytes are missing.
+    fn show_more(&mut self) -> Result<Option<usize>, Failure> {
+        let rest = &self.incoming[self.shown..];
+        let whole = match rest.first_chunk::<HEADER>() {
+            None => HEADER,
+            Some(&[_, _, _, high, low]) => HEADER + usize::from(u16::from_be_bytes([high, low])),
+        };
+        // One that is too long to be waited for is shown as it is, for rustls to see at its header.
+        let whole = whole.min(HEADER + PLAIN_MAX + 2048 + 1);
+        if rest.len() < whole {
+            return Ok(Some(whole - rest.len()));
+        }
+        self.shown += whole;
+        self.records += 1;
+        if self.shown > INCOMING_MAX || self.records > RECORDS_MAX {
+            return Err(Failure::refused(Why::Flood));
+        }
+        Ok(None)
+    }
+
+    /// Takes the alert that rustls has for the peer, and says why.
+    fn failed(&mut self, error: &rustls::Error) -> Failure {
+        let before = self.outgoing.len();
+        // A few at most are waiting to be sent: what came before the alert, and that.
+        for _ in 0..16 {
+            let shown = &mut self.incoming[..self.shown];
+            let (_, said) = match &mut self.connection {
+                Connection::Client(client) => handle(client.process_tls_records(shown), &mut self.outgoing),
+                Connection::Server(server) => handle(server.process_tls_records(shown), &mut self.outgoing),
+            };
+            if !matches!(said, Ok(Said::Again)) {
+                break;
+            }
+        }
+        // Readable before there are keys.
+        let sent = match &self.outgoing[before..] {
+            [.., ALERT, 3, _, 0, 2, _, alert] => Some(Alert(*alert)),
+            _ => None,
+        };
+        translated(error, sent)
+    }
+
+    fn finish(self, facts: Facts) -> Result<Channel, Failure> {
+        let internal = |_| Failure::refused(Why::Internal);
+        let (secrets, kernel) = match self.connection {
+            Connection::Client(client) => {
+                let (secrets, kernel) = client.dangerous_into_kernel_connection().map_err(internal)?;
+                (secrets, Kernel::Client(kernel))
+            }
+            Connection::Server(server) => {
+                let (secrets, kernel) = server.dangerous_into_kernel_connection().map_err(internal)?;
+                (secrets, Kernel::Server(kernel))
+            }
+        };
+        Channel::new(secrets, kernel, facts, self.incoming).ok_or_else(|| Failure::refused(Why::Internal))
+    }
+}
+
+/// Takes what rustls wants to be sent.
+fn handle<Data>(
+    status: UnbufferedStatus<'_, '_, Data>,
+    outgoing: &mut Vec<u8>,
+) -> (usize, Result<Said, rustls::Error>) {
+    let UnbufferedStatus { discard, state } = status;
+    let said = state.map(|state| match state {
+        ConnectionState::EncodeTlsData(mut encode) => {
+            let end = outgoing.len();
+            // It says how much room it takes.
+            if let Err(EncodeError::InsufficientSize(InsufficientSizeError { required_size })) =
+                encode.encode(&mut [])
+            {
+                outgoing.resize(end + required_size, 0);
+                let len = encode.encode(&mut outgoing[end..]).unwrap_or(0);
+                outgoing.truncate(end + len);
+            }
+            Said::Again
+        }
+        ConnectionState::TransmitTlsData(transmit) => {
+            transmit.done();
+            Said::Again
+        }
+        ConnectionState::BlockedHandshake => Said::Blocked,
+        ConnectionState::WriteTraffic(_) => Said::Open,
+        ConnectionState::PeerClosed | ConnectionState::Closed => Said::Ended,
+        _ => Said::Odd,
+    });
+    (discard, said)
+}
+
+async fn send<IO: Write>(io: &mut IO, outgoing: &mut Vec<u8>) -> Result<(), Error<IO::Error>> {
+    let mut rest = outgoing.as_slice();
+    while !rest.is_empty() {
+        let count = io.write(rest).await.map_err(Error::Transport)?;
+        if count == 0 {
+            return Err(Failure::Truncated.into());
+        }
+        rest = &rest[count.min(rest.len())..];
+    }
+    outgoing.clear();
+    Ok(())
+}

@@ -1,0 +1,85 @@
+//! Ciphers that seal in place.
+
+use aes_gcm::aead::inout::InOutBuf;
+use aes_gcm::aead::{AeadInOut, Key, KeyInit, Nonce, Tag};
+use aes_gcm::{Aes128Gcm, Aes256Gcm};
+use alloc::boxed::Box;
+use chacha20poly1305::ChaCha20Poly1305;
+
+/// What each of them adds.
+pub(crate) const TAG: usize = 16;
+/// How long each's nonces are.
+pub(crate) const NONCE: usize = 12;
+
+/// The seal is broken.
+pub(crate) struct Broken;
+
+/// A cipher with its key, which is overwritten when it is dropped.
+pub(crate) trait Aead: Send + Sync {
+    /// Encrypts `data`, and gives what proves that it and `also` are unchanged.
+    fn seal(&self, nonce: &[u8; NONCE], also: &[u8], data: &mut [u8]) -> [u8; TAG];
+    /// Undoes that.
+    fn open(&self, nonce: &[u8; NONCE], also: &[u8], data: &mut [u8], tag: &[u8; TAG]) -> Result<(), Broken>;
+}
+
+/// Which cipher.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cipher {
+    Aes128,
+    Aes256,
+    ChaCha20,
+}
+
+impl Cipher {
+    pub(crate) const fn key_len(self) -> usize {
+        match self {
+            Self::Aes128 => 16,
+            Self::Aes256 | Self::ChaCha20 => 32,
+        }
+    }
+
+    /// With a key of that length.
+    pub(crate) fn keyed(self, key: &[u8]) -> Box<dyn Aead> {
+        match self {
+            Self::Aes128 => keyed::<Aes128Gcm>(key),
+            Self::Aes256 => keyed::<Aes256Gcm>(key),
+            Self::ChaCha20 => keyed::<ChaCha20Poly1305>(key),
+        }
+    }
+}
+
+struct Keyed<A>(A);
+
+fn keyed<A: KeyInit + AeadInOut + Send + Sync + 'static>(key: &[u8]) -> Box<dyn Aead>
+where
+    for<'a> &'a Nonce<A>: From<&'a [u8; NONCE]>,
+    for<'a> &'a Tag<A>: From<&'a [u8; TAG]>,
+{
+    let mut whole = Key::<A>::default();
+    let len = whole.len().min(key.len());
+    whole[..len].copy_from_slice(&key[..len]);
+    let keyed = Box::new(Keyed(A::new(&whole)));
+    zeroize::Zeroize::zeroize(&mut whole[..]);
+    keyed
+}
+
+impl<A: AeadInOut + Send + Sync> Aead for Keyed<A>
+where
+    for<'a> &'a Nonce<A>: From<&'a [u8; NONCE]>,
+    for<'a> &'a Tag<A>: From<&'a [u8; TAG]>,
+{
+    fn seal(&self, nonce: &[u8; NONCE], also: &[u8], data: &mut [u8]) -> [u8; TAG] {
+        let mut tag = [0; TAG];
+        // It fails beyond 64 GiB only; a tag of zeros would open nothing.
+        if let Ok(sealed) = self.0.encrypt_inout_detached(nonce.into(), also, InOutBuf::from(data)) {
+            tag.copy_from_slice(&sealed);
+        }
+        tag
+    }
+
+    fn open(&self, nonce: &[u8; NONCE], also: &[u8], data: &mut [u8], tag: &[u8; TAG]) -> Result<(), Broken> {
+        self.0
+            .decrypt_inout_detached(nonce.into(), also, InOutBuf::from(data), tag.into())
+            .map_err(|_| Broken)
+    }
+}
