@@ -182,6 +182,7 @@ impl<'c, T: Read + Write> Asking<'c, T> {
     /// Sends it with a body, and waits for the answer. A server that answers before it has all of it is listened to.
     pub async fn body(mut self, body: &[u8]) -> Result<Answer<'c, T>, Error> {
         let len = body.len() as u64;
+        self.waits &= len > 0;
         self.begin(Framing::Length(len))?;
         let Self { client, method, closes, waits, .. } = self;
         if waits {

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Behind, Script};
+use common::{Behind, Script, unescape};
 use fata_http::{
     At, End, Ended, Error, Exchange, Limits, Manner, Method, Misuse, Options, Record, Request, Routes, Rule,
     Server, Status, serve,
@@ -102,30 +102,6 @@ fn a_connection_is_kept_and_ends_in_order() {
     assert_eq!(ended, Ended { requests: 2, why: Ok(End::Client), manner: Manner::Drop });
 }
 
-/// The bytes that a line of `data/requests.txt` stands for, in pieces where it has an `@`: what waits for an interim answer.
-fn unescape(text: &str) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let mut chars = text.bytes();
-    while let Some(byte) = chars.next() {
-        let byte = match byte {
-            b'\\' => match chars.next().unwrap() {
-                b'r' => b'\r',
-                b'n' => b'\n',
-                b't' => b'\t',
-                b'0' => 0,
-                b'x' => {
-                    let mut digit = || (chars.next().unwrap() as char).to_digit(16).unwrap() as u8;
-                    digit() * 16 + digit()
-                }
-                same => same,
-            },
-            byte => byte,
-        };
-        bytes.push(byte);
-    }
-    bytes
-}
-
 fn statuses(text: &str) -> String {
     let codes: Vec<_> = text.split("HTTP/1.1 ").skip(1).map(|answer| &answer[..3]).collect();
     if codes.is_empty() { "-".into() } else { codes.join(",") }
@@ -141,7 +117,7 @@ fn why(ended: &Ended) -> String {
     }
 }
 
-/// A body that is not to come with its head comes later.
+/// Pieces are parted by an `@`.
 fn pieces(bytes: &[u8]) -> Vec<Vec<u8>> {
     bytes
         .split_inclusive(|byte| *byte == b'@')

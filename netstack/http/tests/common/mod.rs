@@ -170,3 +170,26 @@ impl Write for End {
         Ok(())
     }
 }
+
+/// The bytes that a line of a table stands for.
+pub(crate) fn unescape(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut chars = text.bytes();
+    while let Some(byte) = chars.next() {
+        bytes.push(match byte {
+            b'\\' => match chars.next().unwrap() {
+                b'r' => b'\r',
+                b'n' => b'\n',
+                b't' => b'\t',
+                b'0' => 0,
+                b'x' => {
+                    let mut digit = || (chars.next().unwrap() as char).to_digit(16).unwrap() as u8;
+                    digit() * 16 + digit()
+                }
+                same => same,
+            },
+            byte => byte,
+        });
+    }
+    bytes
+}
