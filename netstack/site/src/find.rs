@@ -5,13 +5,13 @@ use crate::{File, Kind, Site};
 use core::cmp::Ordering;
 use core::fmt;
 
-/// What a path leads to.
+/// What a path leads to, in the blob or by way of the path itself.
 #[derive(Clone, Copy, Debug)]
-pub enum Found<'a> {
+pub enum Found<'a, 'b> {
     /// This file.
     File(File<'a>),
     /// Another place.
-    Redirect(Redirect<'a>),
+    Redirect(Redirect<'b>),
     /// Nowhere; the file is what to show instead, if there is one.
     Missing(Option<File<'a>>),
 }
@@ -40,7 +40,7 @@ impl<'a> Site<'a> {
     /// What the path, decoded, leads to: the file of that name; `index.html` in it if it ends with a slash; else the page
     /// `.html`, or if it is a directory with an `index.html`, that directory with a slash; else wherever redirects lead;
     /// else nowhere, for which `/404.html` has the words.
-    pub fn find<'b>(&self, path: &'b str) -> Found<'b>
+    pub fn find<'b>(&self, path: &'b str) -> Found<'a, 'b>
     where
         'a: 'b,
     {

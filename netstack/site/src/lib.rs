@@ -107,6 +107,8 @@ pub struct File<'a> {
 /// One form of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Variant<'a> {
+    /// Its number among all of the site.
+    pub number: usize,
     /// How the bytes are to be understood.
     pub encoding: Encoding,
     /// What identifies them, with its quotes: a hash.
@@ -196,6 +198,7 @@ impl<'a> Site<'a> {
         let from = usize::try_from(le64(entry, 8)?).ok()?;
         let length = usize::try_from(le64(entry, 16)?).ok()?;
         Some(Variant {
+            number,
             encoding: Encoding::of(le32(entry, 0)?)?,
             etag: core::str::from_utf8(entry.get(24..24 + ETAG)?).ok()?,
             bytes: self.blob.get(from..)?.get(..length)?,
@@ -235,9 +238,10 @@ impl<'a> File<'a> {
         self.variants().find(|variant| variant.encoding == encoding)
     }
 
-    /// Its bytes as they are.
-    pub fn bytes(&self) -> &'a [u8] {
-        self.variant(Encoding::Identity).map_or(&[], |variant| variant.bytes)
+    /// The form without an encoding, which each has.
+    pub fn plain(&self) -> Variant<'a> {
+        let none = Variant { number: self.first, encoding: Encoding::Identity, etag: "\"\"", bytes: &[] };
+        self.site.variant(self.first).unwrap_or(none)
     }
 }
 

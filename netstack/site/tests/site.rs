@@ -94,7 +94,7 @@ fn files_say_what_they_are() {
         other => panic!("{other:?}"),
     };
     assert_eq!(file("/").mime, "text/html; charset=utf-8");
-    assert_eq!(file("/").bytes(), b"<h1>home</h1>");
+    assert_eq!(file("/").plain().bytes, b"<h1>home</h1>");
     assert_eq!(file("/").headers, "X-Frame-Options: DENY\r\nCache-Control: max-age=60\r\n");
     assert_eq!(file("/blog/one").headers, "X-Frame-Options: DENY\r\ncache-control: no-store\r\n");
     assert_eq!(file("/blog.css").headers, "X-Frame-Options: DENY\r\nCache-Control: max-age=60\r\nX: y\r\n");
@@ -104,7 +104,7 @@ fn files_say_what_they_are() {
     assert_eq!(tag("/twin"), tag("/about"));
     assert_ne!(tag("/"), tag("/about"));
     // Twins are kept once.
-    assert_eq!(file("/about").bytes().as_ptr(), file("/twin").bytes().as_ptr());
+    assert_eq!(file("/about").plain().bytes.as_ptr(), file("/twin").plain().bytes.as_ptr());
     assert_eq!(site.files().map(|file| file.path).collect::<Vec<_>>().len(), 9);
     assert!(site.files().map(|file| file.path).is_sorted());
 }
