@@ -9,6 +9,7 @@ mod doctor;
 mod lint;
 mod run;
 mod setup;
+mod site;
 mod soak;
 mod table;
 mod test;
@@ -36,6 +37,7 @@ enum Command {
     Build(build::Options),
     CheckUnsafe(check_unsafe::Options),
     Run(run::Options),
+    Site(site::Options),
     Test(test::Options),
     Lint(lint::Options),
     Soak(soak::Options),
@@ -60,6 +62,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Build(options) => build::run(&options),
         Command::CheckUnsafe(options) => check_unsafe::run(&options),
         Command::Run(options) => run::run(&options),
+        Command::Site(options) => site::run(&options),
         Command::Test(options) => test::run(&options),
         Command::Lint(options) => lint::run(&options),
         Command::Soak(options) => soak::run(&options),

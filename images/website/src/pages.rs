@@ -71,7 +71,11 @@ impl Pages {
         if let Some((_, stored)) = place.ok().and_then(|at| kept.get(at)) {
             return Ok(stored.clone());
         }
-        let mut stored = Stored::new(file.mime)?.etag(variant.etag)?.modified(self.site.changed())?;
+        let mut stored = Stored::new(file.mime)?.etag(variant.etag)?;
+        // Who packed it may not have known.
+        if self.site.changed() > 0 {
+            stored = stored.modified(self.site.changed())?;
+        }
         if variant.encoding != Encoding::Identity {
             stored = stored.encoding(variant.encoding.name())?;
         }

@@ -85,7 +85,7 @@ impl XlDomU {
         }
     }
 
-    fn config(&self, kernel: &str, ramdisk: Option<&str>) -> String {
+    pub(crate) fn config(&self, kernel: &str, ramdisk: Option<&str>) -> String {
         let ramdisk = ramdisk.map(|path| format!("ramdisk = {}\n", quoted(path))).unwrap_or_default();
         let list = |items: &[String]| items.iter().map(|item| quoted(item)).collect::<Vec<_>>().join(", ");
         format!(
