@@ -40,7 +40,7 @@ fn weight(fields: Fields<'_>, name: &str) -> Option<u16> {
 }
 
 /// `=0.123`
-fn quality(text: &[u8]) -> Option<u16> {
+pub(crate) fn quality(text: &[u8]) -> Option<u16> {
     let (one, decimals) = match trim(text.strip_prefix(b"=")?) {
         [one] => (*one, &b""[..]),
         [one, b'.', decimals @ ..] if decimals.len() <= 3 => (*one, decimals),

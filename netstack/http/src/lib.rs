@@ -20,6 +20,7 @@
 
 extern crate alloc;
 
+mod accept;
 mod chunks;
 mod client;
 mod close;
@@ -46,6 +47,7 @@ mod stored;
 mod url;
 mod words;
 
+pub use accept::accept;
 pub use client::{Answer, Asking, Client, Upload};
 pub use close::{close, linger, serve_port};
 pub use conditions::{Validators, Verdict, preconditions};

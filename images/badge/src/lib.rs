@@ -1,0 +1,14 @@
+//! Says what it is at `/.well-known/unikernel`, to people as text, to machines as JSON, and as a badge to be shown on pages; and
+//! announces itself to a registry.
+//!
+//! `name=NAME` (fata) is its name, `url=URL` where people find it, `listen=ADDRESS` (`tcp://*:80`) where it listens
+//! ([`fata_conduit::Address`]). With `registry=URL` it sends its card there as JSON by `POST` once it serves, and again `every=SECONDS`
+//! (3600). Other words are those of a network card and its addresses.
+#![cfg_attr(not(test), no_std)]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod card;
+
+pub use card::{Card, PLACE, build};
