@@ -120,7 +120,7 @@ async fn ask(mut stream: Stream<Vchans<SimCpu>>, bytes: &[u8]) {
         stream.read_exact(&mut back).await.unwrap();
         assert!(back == piece);
     }
-    stream.finish();
+    stream.finish().await.unwrap();
     assert_eq!(stream.read(&mut [0; 10]).await.unwrap(), 0);
 }
 
@@ -154,14 +154,15 @@ fn several_are_served_at_a_time() {
     let counted = most.clone();
     let server = async move |rt: Rt, conduit: Rc<Peer>| {
         let listener = conduit.listen(&at).unwrap();
-        let serve = |stream| {
-            let (counted, rt) = (counted.clone(), rt.clone());
+        let rt2 = rt.clone();
+        let serve = move |stream: Result<_, _>| {
+            let (counted, rt) = (counted.clone(), rt2.clone());
             async move {
                 let (open, most) = counted.get();
                 counted.set((open + 1, most.max(open + 1)));
                 // Others come meanwhile.
                 rt.sleep(std::time::Duration::from_millis(100)).await;
-                echo(stream).await;
+                echo(stream.unwrap()).await;
                 let (open, most) = counted.get();
                 counted.set((open - 1, most));
             }

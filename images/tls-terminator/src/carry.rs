@@ -6,7 +6,7 @@ use alloc::rc::Rc;
 use alloc::string::String;
 use core::cell::Cell;
 use core::fmt;
-use fata_conduit::{Conduit, Outside, Relayed, Stream, relay};
+use fata_conduit::{Conduit, Error, Outside, Relayed, Stream, relay};
 use fata_rt::Rt;
 
 /// What was done so far.
@@ -18,16 +18,21 @@ pub struct Totals {
     pub carried: u64,
     /// broke or were silent for too long,
     pub broken: u64,
-    /// and for which nobody was there inside.
+    /// for which nobody was there inside,
     pub unanswered: u64,
+    /// and with whom TLS did not come about.
+    pub refused: u64,
     /// Bytes in and out.
     pub bytes: [u64; 2],
 }
 
 impl fmt::Display for Totals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { open, carried, broken, unanswered, bytes: [there, back] } = self;
-        write!(f, "{open} open, {carried} carried, {broken} broken, {unanswered} unanswered, ")?;
+        let Self { open, carried, broken, unanswered, refused, bytes: [there, back] } = self;
+        write!(
+            f,
+            "{open} open, {carried} carried, {broken} broken, {unanswered} unanswered, {refused} refused, "
+        )?;
         write!(f, "{there} bytes in, {back} out")
     }
 }
@@ -43,14 +48,16 @@ pub fn carry<O: Outside>(
     let listener = conduit.listen(&way.listen).map_err(|error| format!("{}: {error}", way.listen))?;
     let (rt2, conduit, way, totals) = (rt.clone(), conduit.clone(), way.clone(), totals.clone());
     drop(rt.spawn(async move {
-        let serve = |stream| {
-            let (rt, conduit, to, totals) = (rt2.clone(), conduit.clone(), way.to.clone(), totals.clone());
+        let (listen, to, rt3) = (way.listen.clone(), way.to, rt2.clone());
+        let serve = move |stream: Result<Stream<O>, Error<O::Error>>| {
+            let (rt, conduit, to, totals) = (rt3.clone(), conduit.clone(), to.clone(), totals.clone());
             async move {
                 let count = |change: fn(&mut Totals)| {
                     let mut all = totals.get();
                     change(&mut all);
                     totals.set(all);
                 };
+                let Ok(stream) = stream else { return count(|totals| totals.refused += 1) };
                 count(|totals| totals.open += 1);
                 match rt.timeout(wish.open, conduit.connect(&to)).await {
                     Ok(Ok(inside)) => one(&rt, stream, inside, wish, &totals).await,
@@ -69,7 +76,7 @@ pub fn carry<O: Outside>(
             }
         };
         let error = listener.serve(&rt2, wish.most, serve).await;
-        fata_log::error!("{}: {}", way.listen, error);
+        fata_log::error!("{}: {}", listen, error);
     }));
     Ok(())
 }

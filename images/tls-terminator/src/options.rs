@@ -113,7 +113,7 @@ mod tests {
             ("listen=memory://a listen=memory://b", "listen=memory://b: each listen= has one to= behind it"),
             (
                 "listen=http://a",
-                "listen=http://a is no address: it does not begin with tcp://, vchan:// or memory://",
+                "listen=http://a is no address: it does not begin with tcp://, tls://, vchan:// or memory://",
             ),
             ("listen=memory://a to=memory://b most=0", "the command line makes no sense at most=0"),
         ] {

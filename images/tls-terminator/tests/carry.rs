@@ -60,7 +60,7 @@ fn connections_are_carried_and_counted() {
         for _ in 0..3 {
             let stream = open(&world, "tcp://10.0.0.2:80").await;
             stream.write(b"ask").await.unwrap();
-            stream.finish();
+            stream.finish().await.unwrap();
             assert_eq!(stream.read(&mut [0; 10]).await.unwrap(), 6);
             assert_eq!(stream.read(&mut [0; 10]).await.unwrap(), 0);
         }
@@ -69,7 +69,7 @@ fn connections_are_carried_and_counted() {
         assert!(stream.read(&mut [0; 10]).await.is_err());
         rt.sleep(Duration::from_secs(1)).await;
         let said = world.totals.get().to_string();
-        assert_eq!(said, "0 open, 3 carried, 0 broken, 1 unanswered, 9 bytes in, 18 out");
+        assert_eq!(said, "0 open, 3 carried, 0 broken, 1 unanswered, 0 refused, 9 bytes in, 18 out");
     });
 }
 

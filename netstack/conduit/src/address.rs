@@ -22,6 +22,13 @@ pub enum Address {
         /// Not zero.
         port: u16,
     },
+    /// The same, and TLS over it.
+    Tls {
+        /// Without brackets. It is what the other end has to prove to be.
+        host: String,
+        /// Not zero.
+        port: u16,
+    },
     /// Another domain, and what follows it: [`Outside`](crate::Outside) knows what that means.
     Vchan(String),
     /// Another part of this program.
@@ -46,7 +53,7 @@ pub enum BadAddress {
 impl fmt::Display for BadAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Scheme => "it does not begin with tcp://, vchan:// or memory://",
+            Self::Scheme => "it does not begin with tcp://, tls://, vchan:// or memory://",
             Self::Host => "it has no name, or none that can be",
             Self::Port => "it has no port between 1 and 65535",
             Self::Trailing => "something follows the port",
@@ -70,6 +77,10 @@ impl FromStr for Address {
             "tcp" => {
                 let (host, port) = endpoint(rest)?;
                 Ok(Self::Tcp { host: host.to_string(), port })
+            }
+            "tls" => {
+                let (host, port) = endpoint(rest)?;
+                Ok(Self::Tls { host: host.to_string(), port })
             }
             "vchan" if is_plain(rest) => Ok(Self::Vchan(rest.to_string())),
             "memory" if is_plain(rest) => Ok(Self::Memory(rest.to_string())),
@@ -105,11 +116,18 @@ fn endpoint(text: &str) -> Result<(&str, u16), BadAddress> {
     if digits == port.len() { Ok((host, number)) } else { Err(BadAddress::Trailing) }
 }
 
+fn endpoint_to(f: &mut fmt::Formatter<'_>, scheme: &str, host: &str, port: u16) -> fmt::Result {
+    match host.contains(':') {
+        true => write!(f, "{scheme}://[{host}]:{port}"),
+        false => write!(f, "{scheme}://{host}:{port}"),
+    }
+}
+
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tcp { host, port } if host.contains(':') => write!(f, "tcp://[{host}]:{port}"),
-            Self::Tcp { host, port } => write!(f, "tcp://{host}:{port}"),
+            Self::Tcp { host, port } => endpoint_to(f, "tcp", host, *port),
+            Self::Tls { host, port } => endpoint_to(f, "tls", host, *port),
             Self::Vchan(rest) => write!(f, "vchan://{rest}"),
             Self::Memory(name) => write!(f, "memory://{name}"),
         }
@@ -127,6 +145,8 @@ mod tests {
             "tcp://*:443",
             "tcp://10.0.0.2:65535",
             "tcp://[fd00::1]:7",
+            "tls://[fd00::1]:443",
+            "tls://www.example.org:443",
             "vchan://0/web",
             "memory://one",
         ] {

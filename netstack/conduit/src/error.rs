@@ -25,6 +25,11 @@ pub enum Error<E = Infallible> {
     Gone,
     /// Nothing came for too long.
     Idle,
+    /// TLS did not come about in time.
+    Late,
+    /// TLS.
+    #[cfg(feature = "tls")]
+    Tls(fata_tls::Failure),
     /// What comes from outside.
     Outside(E),
 }
@@ -39,6 +44,9 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
             Self::Refused => f.write_str("nobody listens there, or too many wait"),
             Self::Taken => f.write_str("somebody listens there already"),
             Self::Gone => f.write_str("the other end does not read any more"),
+            Self::Late => f.write_str("TLS took too long to come about"),
+            #[cfg(feature = "tls")]
+            Self::Tls(failure) => write!(f, "{failure}"),
             Self::Idle => f.write_str("nothing came for too long"),
             Self::Outside(error) => write!(f, "{error}"),
         }
@@ -56,7 +64,9 @@ impl<E: embedded_io_async::Error + fmt::Display> embedded_io_async::Error for Er
             Self::NotOurs => ErrorKind::AddrNotAvailable,
             Self::Taken => ErrorKind::AddrInUse,
             Self::Gone => ErrorKind::BrokenPipe,
-            Self::Idle => ErrorKind::TimedOut,
+            Self::Idle | Self::Late => ErrorKind::TimedOut,
+            #[cfg(feature = "tls")]
+            Self::Tls(failure) => fata_tls::Error::<NetError>::Tls(*failure).kind(),
             Self::Outside(error) => error.kind(),
         }
     }
@@ -74,6 +84,16 @@ impl<E> From<ConnectError> for Error<E> {
     }
 }
 
+#[cfg(feature = "tls")]
+impl<E> From<fata_tls::Error<NetError>> for Error<E> {
+    fn from(error: fata_tls::Error<NetError>) -> Self {
+        match error {
+            fata_tls::Error::Transport(error) => Self::Net(error),
+            fata_tls::Error::Tls(failure) => Self::Tls(failure),
+        }
+    }
+}
+
 impl Error {
     /// The same where more can go wrong.
     pub(crate) fn widen<E>(self) -> Error<E> {
@@ -86,6 +106,9 @@ impl Error {
             Self::Taken => Error::Taken,
             Self::Gone => Error::Gone,
             Self::Idle => Error::Idle,
+            Self::Late => Error::Late,
+            #[cfg(feature = "tls")]
+            Self::Tls(failure) => Error::Tls(failure),
         }
     }
 }

@@ -5,6 +5,7 @@
 //! | address | |
 //! |---|---|
 //! | `tcp://HOST:PORT` | a name, or an address; to listen, `tcp://*:PORT` or `tcp://ADDRESS:PORT` |
+//! | `tls://HOST:PORT` | the same with TLS over it, with the feature `tls` |
 //! | `vchan://DOMAIN/NAME` | a service of another domain of this machine, or one for it |
 //! | `memory://NAME` | another part of this program |
 //!

@@ -4,11 +4,17 @@ use crate::error::Error;
 use crate::memory::MemoryListener;
 use crate::outside::{Accept, Nothing, Outside};
 use crate::stream::Stream;
+#[cfg(feature = "tls")]
+use alloc::boxed::Box;
 use alloc::rc::Rc;
 use core::cell::Cell;
 use core::future::poll_fn;
 use core::task::{Poll, Waker};
+#[cfg(feature = "tls")]
+use core::time::Duration;
 use fata_netstack::TcpListener;
+#[cfg(feature = "tls")]
+use fata_netstack::TcpStream;
 use fata_rt::Rt;
 
 /// Where peers come to us. Only one task can wait for them.
@@ -16,36 +22,74 @@ pub struct Listener<O: Outside = Nothing>(pub(crate) Place<O>);
 
 pub(crate) enum Place<O: Outside> {
     Tcp(TcpListener),
+    #[cfg(feature = "tls")]
+    Tls(TcpListener, fata_tls::Server),
     Memory(MemoryListener),
     Outside(O::Listener),
 }
 
-impl<O: Outside> Listener<O> {
-    /// Waits for the next one. After an error there will be none.
-    pub async fn accept(&self) -> Result<Stream<O>, Error<O::Error>> {
-        match &self.0 {
-            Place::Tcp(listener) => Ok(Stream::Tcp(listener.accept().await)),
-            Place::Memory(listener) => Ok(Stream::Memory(listener.accept().await)),
-            Place::Outside(listener) => listener.accept().await.map(Stream::Outside).map_err(Error::Outside),
+/// Somebody who has come. With TLS there is something to be done still, for which the peer may take its time.
+enum Arrival<O: Outside> {
+    Open(Stream<O>),
+    #[cfg(feature = "tls")]
+    Tls(TcpStream, fata_tls::Server),
+}
+
+impl<O: Outside> Arrival<O> {
+    async fn open(self) -> Result<Stream<O>, Error<O::Error>> {
+        match self {
+            Self::Open(stream) => Ok(stream),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream, server) => {
+                match stream.stack().rt().clone().timeout(PATIENCE, server.accept(stream)).await {
+                    Ok(opened) => Ok(Stream::Tls(Box::new(opened?))),
+                    Err(_) => Err(Error::Late),
+                }
+            }
         }
     }
+}
 
-    /// Serves whoever comes, each in a task of its own and at most so many at a time: the next ones wait. Ends when no
-    /// more can come, with the reason.
+/// How long TLS may take.
+#[cfg(feature = "tls")]
+const PATIENCE: Duration = Duration::from_secs(10);
+
+impl<O: Outside> Listener<O> {
+    /// Waits for the next one. With TLS the next but one waits as long as its handshake takes, ten seconds at most, and an
+    /// error is that of one peer: see [`serve`](Self::serve). Another error is that there will be none any more.
+    pub async fn accept(&self) -> Result<Stream<O>, Error<O::Error>> {
+        self.arrival().await?.open().await
+    }
+
+    async fn arrival(&self) -> Result<Arrival<O>, Error<O::Error>> {
+        Ok(match &self.0 {
+            Place::Tcp(listener) => Arrival::Open(Stream::Tcp(listener.accept().await)),
+            #[cfg(feature = "tls")]
+            Place::Tls(listener, server) => Arrival::Tls(listener.accept().await, server.clone()),
+            Place::Memory(listener) => Arrival::Open(Stream::Memory(listener.accept().await)),
+            Place::Outside(listener) => {
+                Arrival::Open(Stream::Outside(listener.accept().await.map_err(Error::Outside)?))
+            }
+        })
+    }
+
+    /// Serves whoever comes, each in a task of its own and at most so many at a time: the next ones wait. An error is that of one
+    /// with whom TLS did not come about. Ends when no more can come, with the reason.
     pub async fn serve<F: Future<Output = ()> + 'static>(
         &self,
         rt: &Rt,
         most: usize,
-        serve: impl Fn(Stream<O>) -> F,
+        serve: impl Fn(Result<Stream<O>, Error<O::Error>>) -> F + 'static,
     ) -> Error<O::Error> {
         let places = Rc::new(Places { free: Cell::new(most.max(1)), waiting: Cell::new(None) });
+        let serve = Rc::new(serve);
         loop {
             let place = Places::take(&places).await;
-            match self.accept().await {
-                Ok(stream) => {
-                    let served = serve(stream);
+            match self.arrival().await {
+                Ok(arrival) => {
+                    let serve = serve.clone();
                     drop(rt.spawn(async move {
-                        served.await;
+                        serve(arrival.open().await).await;
                         drop(place);
                     }));
                 }

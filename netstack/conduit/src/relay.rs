@@ -82,8 +82,7 @@ async fn carry<O: Outside>(
     loop {
         let len = from.read(&mut buffer).await?;
         if len == 0 {
-            to.finish();
-            return Ok(());
+            return to.finish().await;
         }
         let mut rest = &buffer[..len];
         while !rest.is_empty() {

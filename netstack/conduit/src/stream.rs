@@ -3,6 +3,8 @@
 use crate::error::Error;
 use crate::memory::Pipe;
 use crate::outside::{Duplex, Nothing, Outside};
+#[cfg(feature = "tls")]
+use alloc::boxed::Box;
 use core::fmt;
 use embedded_io_async::{ErrorType, Read, Write};
 use fata_netstack::TcpStream;
@@ -11,6 +13,9 @@ use fata_netstack::TcpStream;
 pub enum Stream<O: Outside = Nothing> {
     /// Over TCP.
     Tcp(TcpStream),
+    /// With TLS over it.
+    #[cfg(feature = "tls")]
+    Tls(Box<fata_tls::Stream<TcpStream>>),
     /// Within this program.
     Memory(Pipe),
     /// Over vchan.
@@ -25,6 +30,8 @@ impl<O: Outside> Stream<O> {
     pub async fn read(&self, into: &mut [u8]) -> Result<usize, Failure<O>> {
         match self {
             Self::Tcp(stream) => Ok((&mut &*stream).read(into).await?),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => Ok((&mut &**stream).read(into).await?),
             Self::Memory(pipe) => pipe.read(into).await.map_err(Error::widen),
             Self::Outside(stream) => stream.read(into).await.map_err(Error::Outside),
         }
@@ -34,24 +41,45 @@ impl<O: Outside> Stream<O> {
     pub async fn write(&self, from: &[u8]) -> Result<usize, Failure<O>> {
         match self {
             Self::Tcp(stream) => Ok((&mut &*stream).write(from).await?),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => Ok((&mut &**stream).write(from).await?),
             Self::Memory(pipe) => pipe.write(from).await.map_err(Error::widen),
             Self::Outside(stream) => stream.write(from).await.map_err(Error::Outside),
         }
     }
 
-    /// Says that nothing more will be written; what comes can be read still.
-    pub fn finish(&self) {
+    /// Says that nothing more will be written; what comes can be read still. With TLS there is something to be sent for that,
+    /// and without it the other end cannot know that it has everything.
+    pub async fn finish(&self) -> Result<(), Failure<O>> {
         match self {
             Self::Tcp(stream) => stream.shutdown(),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => {
+                stream.close_shared().await?;
+                stream.io().shutdown();
+            }
             Self::Memory(pipe) => pipe.finish(),
             Self::Outside(stream) => stream.finish(),
         }
+        Ok(())
     }
 
     /// Ends the connection at once, where that can be told from an end in order.
     pub fn abort(self) {
-        if let Self::Tcp(stream) = self {
-            stream.abort();
+        match self {
+            Self::Tcp(stream) => stream.abort(),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.into_io().abort(),
+            Self::Memory(_) | Self::Outside(_) => {}
+        }
+    }
+
+    /// What TLS has agreed upon, if it is there.
+    #[cfg(feature = "tls")]
+    pub fn facts(&self) -> Option<core::cell::Ref<'_, fata_tls::Facts>> {
+        match self {
+            Self::Tls(stream) => Some(stream.facts()),
+            _ => None,
         }
     }
 
@@ -59,6 +87,8 @@ impl<O: Outside> Stream<O> {
     pub fn peer(&self) -> Peer {
         match self {
             Self::Tcp(stream) => stream.remote().map_or(Peer::Unknown, Peer::Host),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.io().remote().map_or(Peer::Unknown, Peer::Host),
             Self::Memory(_) => Peer::Ourselves,
             Self::Outside(_) => Peer::Domain,
         }

@@ -1,7 +1,7 @@
 //! The same application over TCP and in memory, on a clock that goes on when nobody has anything to do.
 
 use embedded_io_async::{Read, Write};
-use fata_conduit::{Address, Conduit, Error, Memory, Peer, Relayed, Stream, relay};
+use fata_conduit::{Address, Conduit, Error, Listener, Memory, Peer, Relayed, Stream, relay};
 use fata_link::wire;
 use fata_netstack::{Config, Error as NetError, Stack};
 use fata_random::Random;
@@ -9,7 +9,10 @@ use fata_resolve::{Config as Names, Resolver};
 use fata_rt::Rt;
 use fata_sim::{Rng, alone};
 use std::cell::Cell;
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 /// Two programs with a wire between them, which meet in memory too.
@@ -36,15 +39,102 @@ fn two(rt: &Rt) -> Two {
     let stacks = [start(a, "ip=10.0.0.1/24 ip6=fd00::1/64", 1), start(b, "ip=10.0.0.2/24 ip6=fd00::2/64", 2)];
     let memory = Memory::new();
     let resolver = Resolver::new(&stacks[0], &Random::known(3), Names::default());
-    Two {
-        client: Conduit::new().with_names(&resolver).with_memory(&memory),
-        server: Conduit::new().with_stack(&stacks[1]).with_memory(&memory),
-        stacks,
+    let client = Conduit::new().with_names(&resolver).with_memory(&memory);
+    let server = Conduit::new().with_stack(&stacks[1]).with_memory(&memory);
+    #[cfg(feature = "tls")]
+    let (client, server) = tls::with(rt, client, server);
+    Two { client, server, stacks }
+}
+
+/// A certificate for the server's addresses, and who believes it.
+#[cfg(feature = "tls")]
+mod tls {
+    use super::*;
+    use fata_time::Clock;
+    use fata_tls::{Client, ClientOptions, Identity, Server, ServerOptions, Trust};
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+
+    /// 2026-11-25.
+    const NOW: Duration = Duration::from_secs(1_795_600_000);
+
+    pub(crate) fn with(rt: &Rt, client: Conduit, server: Conduit) -> (Conduit, Conduit) {
+        let (authority_key, key) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
+        let mut authority = CertificateParams::new([]).unwrap();
+        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let root = authority.self_signed(&authority_key).unwrap();
+        let names = ["10.0.0.2".to_owned(), "fd00::2".to_owned()];
+        let issuer = Issuer::new(authority, &authority_key);
+        let shown = CertificateParams::new(names).unwrap().signed_by(&key, &issuer).unwrap();
+        let identity =
+            Identity::from_pem_pair(shown.pem().as_bytes(), key.serialize_pem().as_bytes()).unwrap();
+        let trust = Trust::pem(root.pem().as_bytes()).unwrap();
+        let clock = Clock::new(rt, || Some(NOW));
+        let random = Random::known(4);
+        let client = client.with_tls_client(&Client::new(ClientOptions::new(trust), &random, &clock));
+        let server = server.with_tls_server(&Server::new(ServerOptions::new(identity), &random, &clock));
+        (client, server)
+    }
+
+    #[test]
+    fn what_tls_agreed_upon_is_known() {
+        alone(async |rt| {
+            let two = two(&rt);
+            let listener = two.server.listen(&address("tls://*:443")).unwrap();
+            let served = rt.spawn(async move { echo(listener.accept().await.unwrap()).await });
+            let stream = two.client.connect(&address("tls://10.0.0.2:443")).await.unwrap();
+            assert_eq!(stream.facts().unwrap().version, fata_tls::Version::Tls13);
+            stream.finish().await.unwrap();
+            assert!(read_all(&stream).await.is_empty());
+            served.await.unwrap();
+        });
+    }
+
+    /// Who does not get on with it is not waited for by others, and not for ever.
+    #[test]
+    fn handshakes_are_nobody_elses_business() {
+        alone(async |rt| {
+            let two = two(&rt);
+            let listener = two.server.listen(&address("tls://*:443")).unwrap();
+            let failed = Rc::new(std::cell::RefCell::new(Vec::new()));
+            let (failures, rt2) = (failed.clone(), rt.clone());
+            let serving = rt.spawn(async move {
+                let serve = move |stream: Result<Stream, Error>| {
+                    let failures = failures.clone();
+                    async move {
+                        match stream {
+                            Ok(stream) => echo(stream).await,
+                            Err(error) => failures.borrow_mut().push(error.to_string()),
+                        }
+                    }
+                };
+                listener.serve(&rt2, 10, serve).await
+            });
+            let silent = two.client.connect(&address("tcp://10.0.0.2:443")).await.unwrap();
+            let wrong = two.client.connect(&address("tcp://10.0.0.2:443")).await.unwrap();
+            wrong.write(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+            let stream = two.client.connect(&address("tls://10.0.0.2:443")).await.unwrap();
+            stream.write(b"hello").await.unwrap();
+            stream.finish().await.unwrap();
+            assert_eq!(read_all(&stream).await, b"hello");
+            rt.sleep(Duration::from_secs(11)).await;
+            assert!(matches!(silent.read(&mut [0]).await, Ok(0) | Err(_)));
+            let said = failed.take();
+            assert_eq!(said.len(), 2, "{said:?}");
+            assert_eq!(said[1], "TLS took too long to come about");
+            // By another name it is another's.
+            let other = two.client.connect(&address("tls://[fd00::2]:443")).await;
+            assert!(other.is_ok());
+            serving.abort();
+        });
     }
 }
 
 /// Where a server listens, and where its client finds it.
-const PAIRS: [[&str; 2]; 4] = [
+const PAIRS: &[[&str; 2]] = &[
+    #[cfg(feature = "tls")]
+    ["tls://*:7", "tls://10.0.0.2:7"],
+    #[cfg(feature = "tls")]
+    ["tls://*:7", "tls://[fd00::2]:7"],
     ["tcp://*:7", "tcp://10.0.0.2:7"],
     ["tcp://10.0.0.2:7", "tcp://10.0.0.2:7"],
     ["tcp://*:7", "tcp://[fd00::2]:7"],
@@ -52,7 +142,7 @@ const PAIRS: [[&str; 2]; 4] = [
 ];
 
 fn on_each(test: impl AsyncFn(&Rt, &Two, &Address, &Address)) {
-    for [at, to] in PAIRS {
+    for &[at, to] in PAIRS {
         alone(async |rt| {
             let two = two(&rt);
             test(&rt, &two, &address(at), &address(to)).await;
@@ -70,6 +160,32 @@ async fn echo(mut stream: Stream) {
             return;
         }
     }
+    let _ = stream.finish().await;
+}
+
+/// Waits for all of them.
+async fn all<T>(futures: Vec<impl Future<Output = T>>) -> Vec<T> {
+    let mut waiting: Vec<_> = futures.into_iter().map(|future| (Some(Box::pin(future)), None)).collect();
+    poll_fn(|cx| {
+        for (future, value) in &mut waiting {
+            if let Some(Poll::Ready(done)) = future.as_mut().map(|future| future.as_mut().poll(cx)) {
+                (*future, *value) = (None, Some(done));
+            }
+        }
+        if waiting.iter().all(|(_, value)| value.is_some()) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    waiting.into_iter().filter_map(|(_, value)| value).collect()
+}
+
+/// Both ends of a stream.
+async fn meet(client: &Conduit, to: &Address, listener: &Listener) -> (Stream, Stream) {
+    let ends: Vec<Pin<Box<dyn Future<Output = Stream> + '_>>> = vec![
+        Box::pin(async { client.connect(to).await.unwrap() }),
+        Box::pin(async { listener.accept().await.unwrap() }),
+    ];
+    let [ours, theirs] = all(ends).await.try_into().ok().unwrap();
+    (ours, theirs)
 }
 
 async fn read_all(mut stream: &Stream) -> Vec<u8> {
@@ -92,7 +208,7 @@ fn bytes_go_there_and_back() {
         let (writer, sent) = (stream.clone(), bytes.clone());
         let written = rt.spawn(async move {
             (&*writer).write_all(&sent).await.unwrap();
-            writer.finish();
+            writer.finish().await.unwrap();
         });
         assert!(read_all(&stream).await == bytes);
         written.await.unwrap();
@@ -105,9 +221,8 @@ fn bytes_go_there_and_back() {
 fn ends_are_told_apart() {
     on_each(async |_, two, at, to| {
         let listener = two.server.listen(at).unwrap();
-        let ours = two.client.connect(to).await.unwrap();
-        let mut theirs = listener.accept().await.unwrap();
-        ours.finish();
+        let (ours, mut theirs) = meet(&two.client, to, &listener).await;
+        ours.finish().await.unwrap();
         assert!(ours.write(b"more").await.is_err());
         assert_eq!(theirs.read(&mut [0; 8]).await.unwrap(), 0);
         theirs.write_all(b"goodbye").await.unwrap();
@@ -130,30 +245,28 @@ fn as_many_are_served_at_a_time_as_may_be() {
         let counts = Rc::new(Cell::new((0, 0)));
         let (counted, rt2) = (counts.clone(), rt.clone());
         let serving = rt.spawn(async move {
-            let serve = |stream| {
-                let counted = counted.clone();
+            let rt3 = rt2.clone();
+            let serve = move |stream: Result<_, _>| {
+                let (counted, rt) = (counted.clone(), rt3.clone());
                 async move {
                     let (open, most) = counted.get();
                     counted.set((open + 1, most.max(open + 1)));
-                    echo(stream).await;
+                    // Others come meanwhile.
+                    rt.sleep(Duration::from_secs(1)).await;
+                    echo(stream.unwrap()).await;
                     let (open, most) = counted.get();
                     counted.set((open - 1, most));
                 }
             };
             listener.serve(&rt2, 3, serve).await
         });
-        let mut streams = Vec::new();
-        for _ in 0..10 {
-            streams.push(two.client.connect(to).await.unwrap());
-        }
-        // As many as may be are open now, and wait.
-        rt.sleep(Duration::from_secs(1)).await;
-        assert_eq!(counts.get(), (3, 3));
-        for mut stream in streams {
+        let ask = async || {
+            let mut stream = two.client.connect(to).await.unwrap();
             stream.write_all(b"hello").await.unwrap();
-            stream.finish();
+            stream.finish().await.unwrap();
             assert_eq!(read_all(&stream).await, b"hello");
-        }
+        };
+        all((0..10).map(|_| ask()).collect()).await;
         rt.sleep(Duration::from_secs(1)).await;
         assert_eq!(counts.get(), (0, 3));
         serving.abort();
@@ -172,6 +285,7 @@ fn a_relay_carries_both_ways_and_both_ends() {
             let asked = read_all(&stream).await;
             stream.write_all(&asked).await.unwrap();
             stream.write_all(b"!").await.unwrap();
+            stream.finish().await.unwrap();
         });
         let bytes = Rng::new().bytes(100_000);
         let asking = {
@@ -179,7 +293,7 @@ fn a_relay_carries_both_ways_and_both_ends() {
                 (two.client.connect(&address("memory://front")).await.unwrap(), bytes.clone());
             rt.spawn(async move {
                 (&stream).write_all(&bytes).await.unwrap();
-                stream.finish();
+                stream.finish().await.unwrap();
                 read_all(&stream).await
             })
         };
@@ -199,8 +313,7 @@ fn a_relay_carries_both_ways_and_both_ends() {
 fn a_relay_does_not_wait_for_ever() {
     on_each(async |rt, two, at, to| {
         let (listener, start_ns) = (two.server.listen(at).unwrap(), rt.now_ns());
-        let one = two.client.connect(to).await.unwrap();
-        let theirs = listener.accept().await.unwrap();
+        let (one, theirs) = meet(&two.client, to, &listener).await;
         let front = two.server.listen(&address("memory://front")).unwrap();
         let ours = two.client.connect(&address("memory://front")).await.unwrap();
         let other = front.accept().await.unwrap();
@@ -259,16 +372,21 @@ async fn futures_of(client: &Conduit, to: &str, count: usize) -> Vec<bool> {
     streams.iter().map(Result::is_ok).collect()
 }
 
+/// Without TLS, which does not come about with somebody who only waits.
+fn plain(to: &Address) -> Address {
+    to.to_string().replace("tls:", "tcp:").parse().unwrap()
+}
+
 /// A place is free again once nobody listens there.
 #[test]
 fn a_place_can_be_taken_again() {
     on_each(async |_, two, at, to| {
         for _ in 0..3 {
             let listener = two.server.listen(at).unwrap();
-            let stream = two.client.connect(to).await.unwrap();
+            let waited = two.client.connect(&plain(to)).await.unwrap();
             drop(listener);
             // Those who waited are told.
-            assert!(matches!(stream.read(&mut [0]).await, Ok(0) | Err(_)));
+            assert!(matches!(waited.read(&mut [0]).await, Ok(0) | Err(_)));
         }
     });
 }
