@@ -25,6 +25,8 @@ pub struct Totals {
     pub most: u32,
     /// and came in all.
     pub connections: u64,
+    /// Others, with whom TLS did not come about.
+    pub refused: u64,
     /// Requests that were answered,
     pub requests: u64,
     /// of them with nothing new,
@@ -41,9 +43,10 @@ pub struct Totals {
 
 impl fmt::Display for Totals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { open, most, connections, requests, unchanged, elsewhere, mistakes, failures, bytes } =
-            self;
-        write!(f, "{open} open, at most {most}, {connections} connections, {requests} requests, ")?;
+        let Self { open, most, connections, refused, .. } = self;
+        let Self { requests, unchanged, elsewhere, mistakes, failures, bytes, .. } = self;
+        write!(f, "{open} open, at most {most}, {connections} connections, {refused} refused, ")?;
+        write!(f, "{requests} requests, ")?;
         write!(
             f,
             "{unchanged} unchanged, {elsewhere} sent elsewhere, {mistakes} mistaken, {failures} failed, "
@@ -119,8 +122,9 @@ impl Served {
         match ended.manner {
             Manner::Drop => {}
             Manner::Linger => {
-                stream.finish();
-                linger(self.server.rt(), &mut &stream, self.server.limits()).await;
+                if stream.finish().await.is_ok() {
+                    linger(self.server.rt(), &mut &stream, self.server.limits()).await;
+                }
             }
             Manner::Abort => stream.abort(),
         }
@@ -204,9 +208,14 @@ pub fn serve<O: Outside>(rt: &Rt, conduit: &Conduit<O>, served: &Rc<Served>) -> 
         let (rt2, served) = (rt.clone(), served.clone());
         drop(rt.spawn(async move {
             let most = served.wish.most;
-            let one = |stream| {
+            let one = move |stream| {
                 let served = served.clone();
-                async move { served.connection(stream).await }
+                async move {
+                    match stream {
+                        Ok(stream) => served.connection(stream).await,
+                        Err(_) => served.count(|totals| totals.refused += 1),
+                    }
+                }
             };
             // One that fails has said so in its way, and there is nobody else to tell.
             let _ = listener.serve(&rt2, most, one).await;
