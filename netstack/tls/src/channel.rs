@@ -36,7 +36,7 @@ pub(crate) enum Kernel {
 }
 
 /// One direction.
-struct Direction {
+pub(crate) struct Direction {
     keys: Keys,
     seq: u64,
     /// As many records as the keys are good for.
@@ -97,12 +97,13 @@ pub(crate) struct Channel {
 }
 
 impl Channel {
-    /// Goes on after the handshake; `incoming` came already.
+    /// Goes on after the handshake; `incoming` came already, and `out` is to be sent before anything else.
     pub(crate) fn new(
         secrets: ExtractedSecrets,
         kernel: Kernel,
         facts: Facts,
         incoming: Vec<u8>,
+        out: Vec<u8>,
     ) -> Option<Self> {
         let version = facts.version;
         let client = matches!(kernel, Kernel::Client(_));
@@ -113,12 +114,12 @@ impl Channel {
             rx: Direction::new(version, secrets.rx)?,
             tx: Direction::new(version, secrets.tx)?,
             unopened: 0..incoming.len(),
-            buffer: incoming,
+            buffer: if incoming.is_empty() { Vec::new() } else { incoming },
             data: 0..0,
             message: Vec::new(),
             idle: 0,
             ended: false,
-            out: Vec::new(),
+            out: if out.is_empty() { Vec::new() } else { out },
             sent: 0,
             owes_update: false,
             closed: false,
@@ -367,14 +368,8 @@ impl Channel {
     }
 
     /// Changes the keys that we seal with.
-    fn update(&mut self) -> Result<(), Failure> {
-        let secrets = match self.kernel.as_deref_mut() {
-            None => return Err(Failure::Exhausted),
-            Some(Kernel::Client(client)) => client.update_tx_secret(),
-            Some(Kernel::Server(server)) => server.update_tx_secret(),
-        };
-        let fresh = secrets.ok().and_then(|secrets| Direction::new(Version::Tls13, secrets));
-        let fresh = fresh.ok_or_else(|| Failure::refused(Why::Internal))?;
+    pub(crate) fn update(&mut self) -> Result<(), Failure> {
+        let fresh = self.fresh()?;
         // We do not ask for new keys of the peer's.
         self.seal(HANDSHAKE, &[KEY_UPDATE, 0, 0, 1, 0]);
         self.tx = fresh;
@@ -382,7 +377,17 @@ impl Channel {
         Ok(())
     }
 
-    fn seal(&mut self, kind: u8, plain: &[u8]) {
+    pub(crate) fn fresh(&mut self) -> Result<Direction, Failure> {
+        let secrets = match self.kernel.as_deref_mut() {
+            None => return Err(Failure::Exhausted),
+            Some(Kernel::Client(client)) => client.update_tx_secret(),
+            Some(Kernel::Server(server)) => server.update_tx_secret(),
+        };
+        let fresh = secrets.ok().and_then(|secrets| Direction::new(Version::Tls13, secrets));
+        fresh.ok_or_else(|| Failure::refused(Why::Internal))
+    }
+
+    pub(crate) fn seal(&mut self, kind: u8, plain: &[u8]) {
         self.tx.keys.seal(self.tx.seq, kind, plain, &mut self.out);
         self.tx.seq += 1;
     }
@@ -399,5 +404,34 @@ impl Channel {
             self.sent = 0;
             self.out = Vec::new();
         }
+    }
+}
+
+#[cfg(test)]
+impl Channel {
+    /// Seals with these keys from now on.
+    pub(crate) fn renew(&mut self, keys: Direction) {
+        self.tx = keys;
+    }
+
+    /// As if the keys had sealed all that they may.
+    pub(crate) fn wear_out(&mut self) {
+        self.tx.limit = self.tx.seq;
+    }
+
+    /// Whether each record shows a part of its nonce.
+    pub(crate) fn shows_nonces(&self) -> bool {
+        self.tx.keys.sealed_len(0) == 24
+    }
+
+    /// Whether this is the next record.
+    pub(crate) fn would_open(&self, record: &[u8]) -> bool {
+        let mut sealed = record[HEADER..].to_vec();
+        self.rx.keys.open(self.rx.seq, record[0], &mut sealed).is_ok()
+    }
+
+    /// How much its buffers hold.
+    pub(crate) fn held(&self) -> usize {
+        self.buffer.capacity() + self.out.capacity() + self.message.capacity()
     }
 }

@@ -98,7 +98,7 @@ impl Client {
         };
         let prepare = || self.moment.see(&self.clock);
         let channel = handshake.run(&mut io, &self.random, prepare, || {}, facts).await?;
-        Ok(Stream::new(io, channel))
+        Stream::begin(io, channel).await
     }
 }
 

@@ -6,11 +6,12 @@ use crate::channel::{Channel, Kernel};
 use crate::error::{Error, Failure, Why, translated};
 use crate::facts::Facts;
 use crate::provider::random;
-use crate::record::{ALERT, HEADER, PLAIN_MAX};
+use crate::record::{ALERT, HEADER, PLAIN_MAX, Version};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use embedded_io_async::{Read, Write};
 use fata_random::Random;
+use rustls::CommonState;
 use rustls::client::UnbufferedClientConnection;
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, InsufficientSizeError, UnbufferedStatus};
@@ -38,11 +39,11 @@ pub(crate) struct Handshake {
     outgoing: Vec<u8>,
 }
 
-/// What to do next, when `outgoing` has been sent.
+/// What to do next.
 enum Step {
-    /// So many bytes more are needed.
+    /// To send `outgoing`, and to receive so many bytes more.
     Receive(usize),
-    /// Nothing more: it is done.
+    /// Nothing more: it is done, and `outgoing` can be sent with what follows.
     Done,
 }
 
@@ -80,18 +81,27 @@ impl Handshake {
             random::begin(random);
             let step = self.step();
             after();
-            let sent = send(io, &mut self.outgoing).await;
             match step {
-                // It matters more than that the peer could not be told.
-                Err(failure) => return Err(failure.into()),
-                Ok(_) if sent.is_err() => {}
                 Ok(Step::Done) => {
                     let facts = facts(&self.connection);
+                    // The other waits for what ends it; not for tickets, when it may be writing itself.
+                    let tickets =
+                        matches!(self.connection, Connection::Server(_)) && facts.version == Version::Tls13;
+                    if !tickets {
+                        send(io, &mut self.outgoing).await?;
+                    }
                     return self.finish(facts).map_err(Error::Tls);
                 }
-                Ok(Step::Receive(need)) => self.receive(io, need).await?,
+                Ok(Step::Receive(need)) => {
+                    send(io, &mut self.outgoing).await?;
+                    self.receive(io, need).await?;
+                }
+                Err(failure) => {
+                    // It matters more than that the peer cannot be told.
+                    let _ = send(io, &mut self.outgoing).await;
+                    return Err(failure.into());
+                }
             }
-            sent?;
         }
     }
 
@@ -113,55 +123,71 @@ impl Handshake {
             let discard = discard.min(self.shown);
             self.incoming.drain(..discard);
             self.shown -= discard;
-            let handshaking = match &self.connection {
-                Connection::Client(client) => client.is_handshaking(),
-                Connection::Server(server) => server.is_handshaking(),
-            };
             match said {
                 Ok(Said::Again) => {}
-                Ok(Said::Open) if !handshaking => return self.over(),
-                Ok(Said::Blocked | Said::Open) => {
-                    if let Some(need) = self.show_more()? {
-                        return Ok(Step::Receive(need));
-                    }
-                }
+                Ok(Said::Open) if !self.state().is_handshaking() => return self.over(),
+                Ok(Said::Blocked | Said::Open) => match self.show_more() {
+                    Ok(None) => {}
+                    Ok(Some(need)) => return Ok(Step::Receive(need)),
+                    Err(why) => return Err(self.refused(why)),
+                },
                 Ok(Said::Ended) => return Err(Failure::Received(Alert::CLOSE_NOTIFY)),
-                Ok(Said::Odd) => return Err(Failure::refused(Why::Unexpected)),
+                Ok(Said::Odd) => return Err(self.refused(Why::Unexpected)),
                 Err(error) => return Err(self.failed(&error)),
             }
         }
     }
 
     /// Nothing may be left in the records that rustls has seen.
-    fn over(&self) -> Result<Step, Failure> {
-        if self.shown == 0 { Ok(Step::Done) } else { Err(Failure::refused(Why::Unexpected)) }
+    fn over(&mut self) -> Result<Step, Failure> {
+        if self.shown == 0 { Ok(Step::Done) } else { Err(self.refused(Why::Unexpected)) }
     }
 
     /// Shows another record, or says how many bytes are missing.
-    fn show_more(&mut self) -> Result<Option<usize>, Failure> {
+    fn show_more(&mut self) -> Result<Option<usize>, Why> {
         let rest = &self.incoming[self.shown..];
         let whole = match rest.first_chunk::<HEADER>() {
             None => HEADER,
-            Some(&[_, _, _, high, low]) => HEADER + usize::from(u16::from_be_bytes([high, low])),
+            Some([20..=23, 3, _, high, low]) => HEADER + usize::from(u16::from_be_bytes([*high, *low])),
+            Some(_) => return Err(Why::Malformed),
         };
-        // One that is too long to be waited for is shown as it is, for rustls to see at its header.
-        let whole = whole.min(HEADER + PLAIN_MAX + 2048 + 1);
+        if whole > HEADER + PLAIN_MAX + 2048 {
+            return Err(Why::TooLong);
+        }
         if rest.len() < whole {
             return Ok(Some(whole - rest.len()));
         }
         self.shown += whole;
         self.records += 1;
         if self.shown > INCOMING_MAX || self.records > RECORDS_MAX {
-            return Err(Failure::refused(Why::Flood));
+            return Err(Why::Flood);
         }
         Ok(None)
+    }
+
+    /// Gives up where rustls would go on, and tells the peer if that is still done in the clear.
+    fn refused(&mut self, why: Why) -> Failure {
+        let failure = Failure::refused(why);
+        if let Failure::Refused { alert, .. } = failure
+            && self.state().protocol_version().is_none()
+        {
+            self.outgoing.extend_from_slice(&[ALERT, 3, 3, 0, 2, 2, alert.0]);
+        }
+        failure
+    }
+
+    fn state(&self) -> &CommonState {
+        match &self.connection {
+            Connection::Client(client) => client,
+            Connection::Server(server) => server,
+        }
     }
 
     /// Takes the alert that rustls has for the peer, and says why.
     fn failed(&mut self, error: &rustls::Error) -> Failure {
         let before = self.outgoing.len();
-        // A few at most are waiting to be sent: what came before the alert, and that.
-        for _ in 0..16 {
+        // Nothing but what is waiting to be sent.
+        while self.state().wants_write() {
             let shown = &mut self.incoming[..self.shown];
             let (_, said) = match &mut self.connection {
                 Connection::Client(client) => handle(client.process_tls_records(shown), &mut self.outgoing),
@@ -176,7 +202,11 @@ impl Handshake {
             [.., ALERT, 3, _, 0, 2, _, alert] => Some(Alert(*alert)),
             _ => None,
         };
-        translated(error, sent)
+        match translated(error, sent) {
+            // It has nothing to say of what it cannot tell apart from other messages.
+            Failure::Refused { why, .. } if self.outgoing.len() == before => self.refused(why),
+            failure => failure,
+        }
     }
 
     fn finish(self, facts: Facts) -> Result<Channel, Failure> {
@@ -191,7 +221,8 @@ impl Handshake {
                 (secrets, Kernel::Server(kernel))
             }
         };
-        Channel::new(secrets, kernel, facts, self.incoming).ok_or_else(|| Failure::refused(Why::Internal))
+        let channel = Channel::new(secrets, kernel, facts, self.incoming, self.outgoing);
+        channel.ok_or_else(|| Failure::refused(Why::Internal))
     }
 }
 

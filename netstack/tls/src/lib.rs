@@ -12,9 +12,14 @@
 #![forbid(unsafe_code)]
 
 extern crate alloc;
+// What tests of its own share with others names it.
+#[cfg(test)]
+extern crate self as fata_tls;
 
 mod alert;
 mod channel;
+#[cfg(test)]
+mod channel_tests;
 mod client;
 mod der;
 mod error;

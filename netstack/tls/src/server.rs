@@ -115,7 +115,7 @@ impl Server {
             Connection::Client(client) => Facts::of(client, None),
         };
         let channel = handshake.run(&mut io, &self.random, prepare, asked, facts).await?;
-        Ok(Stream::new(io, channel))
+        Stream::begin(io, channel).await
     }
 }
 

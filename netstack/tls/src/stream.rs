@@ -21,14 +21,10 @@ use embedded_io_async::{ErrorType, Read, Write};
 /// written, flushed or closed; one that reads and waits does it too.
 pub struct Stream<IO> {
     io: IO,
-    channel: RefCell<Channel>,
+    pub(crate) channel: RefCell<Channel>,
 }
 
 impl<IO> Stream<IO> {
-    pub(crate) fn new(io: IO, channel: Channel) -> Self {
-        Self { io, channel: RefCell::new(channel) }
-    }
-
     /// What has been agreed upon.
     pub fn facts(&self) -> Ref<'_, Facts> {
         Ref::map(self.channel.borrow(), Channel::facts)
@@ -46,6 +42,16 @@ impl<IO> Stream<IO> {
 }
 
 impl<IO: Read + Write> Stream<IO> {
+    /// After a handshake. The end of that is sent as far as it goes at once.
+    pub(crate) async fn begin(mut io: IO, mut channel: Channel) -> Result<Self, Error<IO::Error>> {
+        poll_fn(|cx| match poll_push(&mut channel, &mut io, cx) {
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            _ => Poll::Ready(Ok(())),
+        })
+        .await?;
+        Ok(Self { io, channel: RefCell::new(channel) })
+    }
+
     /// Says to the peer that this was all, and sends what is left to be sent. Reading goes on. Doing it again does nothing.
     pub async fn close(&mut self) -> Result<(), Error<IO::Error>> {
         close(&self.channel, &mut self.io).await

@@ -17,6 +17,8 @@ struct Way {
     ended: bool,
     broken: bool,
     total: usize,
+    /// Handles on the end that writes; without any it ends.
+    writers: usize,
     reader: Option<Waker>,
     writer: Option<Waker>,
 }
@@ -55,7 +57,7 @@ impl embedded_io_async::Error for Gone {
 
 /// Both ends, with room for so many bytes in each direction.
 pub(crate) fn pair(room: usize) -> (End, End) {
-    let way = || Rc::new(RefCell::new(Way { room, piece: usize::MAX, ..Way::default() }));
+    let way = || Rc::new(RefCell::new(Way { room, piece: usize::MAX, writers: 1, ..Way::default() }));
     let (there, back) = (way(), way());
     (End { into: back.clone(), out: there.clone() }, End { into: there, out: back })
 }
@@ -63,6 +65,7 @@ pub(crate) fn pair(room: usize) -> (End, End) {
 impl End {
     /// Another handle on the same end.
     pub(crate) fn again(&self) -> Self {
+        self.out.borrow_mut().writers += 1;
         Self { into: self.into.clone(), out: self.out.clone() }
     }
 
@@ -105,6 +108,15 @@ impl End {
     /// How many bytes were written.
     pub(crate) fn written(&self) -> usize {
         self.out.borrow().total
+    }
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.out.borrow_mut().writers -= 1;
+        if self.out.borrow().writers == 0 {
+            self.end();
+        }
     }
 }
 
