@@ -1,7 +1,7 @@
 //! Bodies in chunks (RFC 9112 section 7.1), read byte by byte where they are not data.
 
 use crate::error::{Error, Excess, Rule};
-use crate::fields::Field;
+use crate::fields::{Field, Fields, Seen};
 use crate::head;
 use crate::words::is_value;
 use alloc::vec::Vec;
@@ -44,6 +44,7 @@ pub(crate) struct Chunks {
     spare: usize,
     trailers: Vec<u8>,
     fields: Vec<Field>,
+    seen: Seen,
 }
 
 /// What comes next.
@@ -60,7 +61,14 @@ pub(crate) enum Next {
 impl Chunks {
     /// Reads from the first chunk on. `spare` is how many bytes extensions and trailers may have.
     pub(crate) fn new(spare: usize) -> Self {
-        Self { state: State::Size(0), size: 0, spare, trailers: Vec::new(), fields: Vec::new() }
+        Self {
+            state: State::Size(0),
+            size: 0,
+            spare,
+            trailers: Vec::new(),
+            fields: Vec::new(),
+            seen: Seen::default(),
+        }
     }
 
     /// Reads what is not data, and says how many bytes that were and what comes behind them.
@@ -89,8 +97,8 @@ impl Chunks {
     }
 
     /// What came behind the last chunk, and how to read it.
-    pub(crate) fn trailers(&self) -> (&[u8], &[Field]) {
-        (&self.trailers, &self.fields)
+    pub(crate) fn trailers(&self) -> Fields<'_> {
+        Fields::new(&self.trailers, &self.fields, self.seen)
     }
 
     fn step(&mut self, byte: u8) -> Result<(), Error> {
@@ -155,6 +163,7 @@ impl Chunks {
             return Ok(());
         }
         self.trailers.extend_from_slice(b"\r\n");
-        head::trailers(&self.trailers, &mut self.fields)
+        self.seen = head::trailers(&self.trailers, &mut self.fields)?;
+        Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! The client: one request after the other on a connection.
 
 use crate::error::{At, Error, Excess, Misuse, Rule};
-use crate::fields::{Block, Field, Fields, push_field};
+use crate::fields::{Block, Field, Fields, Seen, push_field};
 use crate::head::{Framing, check_line};
 use crate::limits::Limits;
 use crate::link::{Incoming, Link};
@@ -314,6 +314,7 @@ impl<'c, T: Read + Write> Upload<'c, T> {
 pub struct Answer<'c, T> {
     client: &'c mut Client<T>,
     status: Status,
+    seen: Seen,
     body: Incoming,
     persists: bool,
 }
@@ -321,7 +322,8 @@ pub struct Answer<'c, T> {
 impl<'c, T: Read + Write> Answer<'c, T> {
     fn new(client: &'c mut Client<T>, head: ResponseHead, closes: bool) -> Self {
         let body = Incoming::new(head.framing, &client.limits);
-        let answer = Self { client, status: head.status, body, persists: head.persists && !closes };
+        let (status, seen) = (head.status, head.seen);
+        let answer = Self { client, status, seen, body, persists: head.persists && !closes };
         answer.client.is_free = answer.persists && answer.body.is_over();
         answer
     }
@@ -333,7 +335,7 @@ impl<'c, T: Read + Write> Answer<'c, T> {
 
     /// All that was said besides.
     pub fn fields(&self) -> Fields<'_> {
-        Fields::new(&self.client.head, &self.client.fields)
+        Fields::new(&self.client.head, &self.client.fields, self.seen)
     }
 
     /// The value of a field, if there is one and it is UTF-8; the first, if there are several.

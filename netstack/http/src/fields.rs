@@ -39,16 +39,32 @@ pub(crate) struct Field {
     pub(crate) value: Span,
 }
 
+/// Which names there may be, so that those that are not there are seldom looked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Seen(u64);
+
+impl Seen {
+    fn bit(name: &str) -> u64 {
+        let first = name.as_bytes().first().map_or(0, |first| first | 0x20);
+        1 << ((name.len() * 5 + usize::from(first)) % 64)
+    }
+
+    pub(crate) fn note(&mut self, name: &str) {
+        self.0 |= Self::bit(name);
+    }
+}
+
 /// The fields of a message.
 #[derive(Clone, Copy, Default)]
 pub struct Fields<'a> {
     head: &'a [u8],
     fields: &'a [Field],
+    seen: Seen,
 }
 
 impl<'a> Fields<'a> {
-    pub(crate) fn new(head: &'a [u8], fields: &'a [Field]) -> Self {
-        Self { head, fields }
+    pub(crate) fn new(head: &'a [u8], fields: &'a [Field], seen: Seen) -> Self {
+        Self { head, fields, seen }
     }
 
     /// The value of the first with this name, if it is UTF-8.
@@ -63,7 +79,8 @@ impl<'a> Fields<'a> {
 
     /// The values of all with this name.
     pub fn values(self, name: &str) -> impl Iterator<Item = &'a [u8]> {
-        self.fields.iter().filter_map(move |field| {
+        let there = if self.seen.0 & Seen::bit(name) == 0 { &[] } else { self.fields };
+        there.iter().filter_map(move |field| {
             let found = field.name.bytes(self.head);
             found.eq_ignore_ascii_case(name.as_bytes()).then(|| field.value.bytes(self.head))
         })
@@ -126,6 +143,11 @@ impl Block {
     /// One more.
     pub fn push(&mut self, name: &str, value: &[u8]) -> Result<(), Error> {
         push_field(&mut self.0, name, value)
+    }
+
+    /// All of these more.
+    pub fn add(&mut self, others: &Self) {
+        self.0.extend_from_slice(&others.0);
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {

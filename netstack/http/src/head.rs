@@ -3,9 +3,10 @@
 //! Whatever two readers might understand in two ways is refused here, since an attacker would find the two (section 11.2).
 
 use crate::error::{Error, Excess, Rule};
-use crate::fields::{Field, Fields, Span};
+use crate::fields::{Field, Fields, Seen, Span};
 use crate::limits::Limits;
 use crate::method::Method;
+use crate::request::Text;
 use crate::status::Status;
 use crate::words::{number, parts};
 use alloc::vec::Vec;
@@ -31,9 +32,8 @@ pub(crate) struct RequestHead {
     pub(crate) len: usize,
     pub(crate) method: Method,
     pub(crate) name: Span,
-    /// Path and query of the target.
-    pub(crate) path: Span,
-    pub(crate) host: Span,
+    /// Of the fields.
+    pub(crate) seen: Seen,
     pub(crate) minor: u8,
     pub(crate) framing: Framing,
     pub(crate) persists: bool,
@@ -45,6 +45,7 @@ pub(crate) fn request(
     bytes: &[u8],
     limits: &Limits,
     fields: &mut Vec<Field>,
+    text: &mut Text,
 ) -> Result<Option<RequestHead>, Error> {
     check_line(bytes, limits)?;
     let mut room = [const { MaybeUninit::<Header<'_>>::uninit() }; Limits::FIELDS];
@@ -64,8 +65,8 @@ pub(crate) fn request(
     let (Some(name), Some(target), Some(minor)) = (parsed.method, parsed.path, parsed.version) else {
         return Err(Rule::RequestLine.into());
     };
-    take_fields(head, parsed.headers, fields)?;
-    let facts = Facts::of(Fields::new(head, fields), minor)?;
+    let seen = take_fields(head, parsed.headers, fields)?;
+    let facts = Facts::of(Fields::new(head, fields, seen), minor)?;
     let framing = match (facts.chunked, facts.length) {
         (true, _) => Framing::Chunked,
         (false, Some(0) | None) => Framing::None,
@@ -80,13 +81,13 @@ pub(crate) fn request(
     if method == Method::Connect {
         return Err(Status::NOT_IMPLEMENTED.into());
     }
-    let (host, path) = split(method, target, host)?;
+    let (host, target) = split(method, target, host)?;
+    text.set(target, host)?;
     Ok(Some(RequestHead {
         len,
         method,
         name: Span::of(head, name.as_bytes()),
-        path: Span::of(head, path.as_bytes()),
-        host: Span::of(head, host),
+        seen,
         minor,
         framing,
         persists: facts.persists(minor),
@@ -95,7 +96,7 @@ pub(crate) fn request(
 }
 
 /// Reads trailers, which end with an empty line.
-pub(crate) fn trailers(bytes: &[u8], fields: &mut Vec<Field>) -> Result<(), Error> {
+pub(crate) fn trailers(bytes: &[u8], fields: &mut Vec<Field>) -> Result<Seen, Error> {
     let mut room = [httparse::EMPTY_HEADER; Limits::FIELDS];
     match httparse::parse_headers(bytes, &mut room) {
         Ok(Parsed::Complete((len, found))) if len == bytes.len() => take_fields(bytes, found, fields),
@@ -135,7 +136,8 @@ pub(crate) fn rule(error: httparse::Error, first_line: Rule) -> Error {
 }
 
 /// Notes where fields are. The parser takes a lone LF for the end of a line; others take it for a part of one.
-pub(crate) fn take_fields(head: &[u8], found: &[Header<'_>], fields: &mut Vec<Field>) -> Result<(), Error> {
+pub(crate) fn take_fields(head: &[u8], found: &[Header<'_>], fields: &mut Vec<Field>) -> Result<Seen, Error> {
+    let mut seen = Seen::default();
     fields.clear();
     fields.try_reserve(found.len()).map_err(|_| Error::NoMemory)?;
     for header in found {
@@ -144,10 +146,11 @@ pub(crate) fn take_fields(head: &[u8], found: &[Header<'_>], fields: &mut Vec<Fi
         if before.is_some_and(|before| *before != b'\r') {
             return Err(Rule::LineEnd.into());
         }
+        seen.note(header.name);
         fields.push(Field { name, value: Span::of(head, header.value) });
     }
     let is_end = head.ends_with(b"\r\n\r\n") || head == b"\r\n";
-    if is_end { Ok(()) } else { Err(Rule::LineEnd.into()) }
+    if is_end { Ok(seen) } else { Err(Rule::LineEnd.into()) }
 }
 
 /// What fields say about the message and its connection.
@@ -236,7 +239,7 @@ fn split<'a>(method: Method, target: &'a str, host: &'a [u8]) -> Result<(&'a [u8
 
 /// Whether it is a host, perhaps with a port, and without a user.
 pub(crate) fn is_authority(text: &[u8]) -> bool {
-    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(byte);
+    let is_name = |byte: &u8| matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'!' | b'$'..=b'.' | b';' | b'=' | b'_' | b'~');
     let port = match text {
         [b'[', rest @ ..] => {
             let Some(end) = rest.iter().position(|byte| *byte == b']') else { return false };

@@ -6,6 +6,7 @@ use crate::fields::Fields;
 use crate::head::Framing;
 use crate::limits::Limits;
 use crate::patience::{Patience, after};
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use embedded_io_async::{Error as _, Read, Write};
 use fata_rt::Rt;
@@ -95,11 +96,11 @@ pub(crate) struct Incoming {
 
 enum Left {
     Length(u64),
-    Chunks(Chunks),
+    Chunks(Box<Chunks>),
     Close,
     Nothing,
     /// Nothing after chunks, which may have had trailers.
-    Ended(Chunks),
+    Ended(Box<Chunks>),
 }
 
 impl Incoming {
@@ -107,7 +108,7 @@ impl Incoming {
         let left = match framing {
             Framing::None | Framing::Length(0) => Left::Nothing,
             Framing::Length(length) => Left::Length(length),
-            Framing::Chunked => Left::Chunks(Chunks::new(limits.trailers)),
+            Framing::Chunked => Left::Chunks(Box::new(Chunks::new(limits.trailers))),
             Framing::Close => Left::Close,
         };
         Self { left, allowed: limits.body, until_ns: 0 }
@@ -138,10 +139,7 @@ impl Incoming {
     /// What came behind the last chunk.
     pub(crate) fn trailers(&self) -> Fields<'_> {
         match &self.left {
-            Left::Ended(chunks) => {
-                let (bytes, fields) = chunks.trailers();
-                Fields::new(bytes, fields)
-            }
+            Left::Ended(chunks) => chunks.trailers(),
             _ => Fields::default(),
         }
     }

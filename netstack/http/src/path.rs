@@ -6,10 +6,13 @@ use alloc::vec::Vec;
 
 /// Whether a path says what it means: nothing is encoded, and no part of it is dots alone.
 pub(crate) fn is_plain(path: &str) -> bool {
-    let bytes = path.as_bytes();
-    bytes.first() == Some(&b'/')
-        && !bytes.iter().any(|byte| matches!(byte, b'%' | b'\\'))
-        && !bytes.windows(2).any(|pair| pair == b"/.")
+    let mut before = 0;
+    path.starts_with('/')
+        && path.bytes().all(|byte| {
+            let is_odd = matches!(byte, b'%' | b'\\') || byte == b'.' && before == b'/';
+            before = byte;
+            !is_odd
+        })
 }
 
 /// A path with nothing encoded and without dots: what it leads to from the root, and never beyond. An encoded slash would be

@@ -1,6 +1,6 @@
 //! What a client asks for.
 
-use crate::error::Error;
+use crate::error::{Error, Rule};
 use crate::fields::{Field, Fields};
 use crate::head::RequestHead;
 use crate::method::Method;
@@ -28,17 +28,34 @@ pub struct Request<'a> {
     method_name: &'a str,
 }
 
+/// Target and host of a request, one behind the other.
+#[derive(Default)]
+pub(crate) struct Text(String, usize);
+
+impl Text {
+    /// `host` is ASCII.
+    pub(crate) fn set(&mut self, target: &str, host: &[u8]) -> Result<(), Error> {
+        self.0.clear();
+        self.0.try_reserve(target.len() + host.len()).map_err(|_| Error::NoMemory)?;
+        self.0.push_str(target);
+        self.1 = target.len();
+        self.0.push_str(core::str::from_utf8(host).map_err(|_| Rule::Host)?);
+        Ok(())
+    }
+}
+
 impl<'a> Request<'a> {
     /// From its head. `room` is for a path that has to be decoded.
     pub(crate) fn new(
         bytes: &'a [u8],
         head: &RequestHead,
         fields: &'a [Field],
+        text: &'a Text,
         room: &'a mut Vec<u8>,
     ) -> Result<Self, Error> {
-        let target = head.path.text(bytes);
-        let (path, query) = match target.split_once('?') {
-            Some((path, query)) => (path, Some(query)),
+        let (target, host) = text.0.split_at(text.1);
+        let (path, query) = match target.bytes().position(|byte| byte == b'?') {
+            Some(mark) => (&target[..mark], Some(&target[mark + 1..])),
             None => (target, None),
         };
         // Of `http://host`.
@@ -53,11 +70,14 @@ impl<'a> Request<'a> {
             method: head.method,
             path,
             query,
-            host: head.host.text(bytes),
-            fields: Fields::new(bytes, fields),
+            host,
+            fields: Fields::new(bytes, fields, head.seen),
             target: if target.starts_with('/') || target == "*" { target } else { "/" },
             is_old: head.minor == 0,
-            method_name: head.name.text(bytes),
+            method_name: match head.method {
+                Method::Other => head.name.text(bytes),
+                method => method.name(),
+            },
         })
     }
 

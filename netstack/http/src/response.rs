@@ -1,7 +1,7 @@
 //! The head of a response (RFC 9112 section 4, and 6.3 for the length of its body).
 
 use crate::error::{Error, Rule};
-use crate::fields::{Field, Fields};
+use crate::fields::{Field, Fields, Seen};
 use crate::head::{Facts, Framing, check_line, rule, take_fields};
 use crate::limits::Limits;
 use crate::method::Method;
@@ -17,6 +17,8 @@ pub(crate) struct ResponseHead {
     pub(crate) status: Status,
     pub(crate) framing: Framing,
     pub(crate) persists: bool,
+    /// Of the fields.
+    pub(crate) seen: Seen,
 }
 
 /// Reads it, in answer to a request with this method.
@@ -43,8 +45,8 @@ pub(crate) fn response(
     let minor = parsed.version.unwrap_or(0);
     let status = parsed.code.and_then(Status::new).filter(|status| status.code() < 600);
     let status = status.ok_or(Rule::StatusLine)?;
-    take_fields(head, parsed.headers, fields)?;
-    let facts = Facts::of(Fields::new(head, fields), minor)?;
+    let seen = take_fields(head, parsed.headers, fields)?;
+    let facts = Facts::of(Fields::new(head, fields, seen), minor)?;
     let framing = match (facts.chunked, facts.length) {
         _ if method == Method::Head || status.is_bodiless() => Framing::None,
         (true, _) => Framing::Chunked,
@@ -53,5 +55,5 @@ pub(crate) fn response(
         (false, None) => Framing::Close,
     };
     let persists = facts.persists(minor) && framing != Framing::Close;
-    Ok(Some(ResponseHead { len, status, framing, persists }))
+    Ok(Some(ResponseHead { len, status, framing, persists, seen }))
 }

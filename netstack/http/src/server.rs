@@ -7,7 +7,7 @@ use crate::fields::Field;
 use crate::head::{self, RequestHead};
 use crate::limits::Limits;
 use crate::link::Link;
-use crate::request::Request;
+use crate::request::{Request, Text};
 use crate::status::Status;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
@@ -71,6 +71,7 @@ pub(crate) struct Scratch {
     /// The request's head.
     head: Vec<u8>,
     fields: Vec<Field>,
+    text: Text,
     /// Its path, if that had to be decoded.
     path: Vec<u8>,
     /// Answers that were not written yet.
@@ -234,10 +235,10 @@ impl<T: Read + Write> Connection<'_, T> {
             let error = head.err().unwrap_or(Error::NoMemory);
             return Err((error, manner(error)));
         };
-        let Scratch { head: bytes, fields, path, out } = scratch;
+        let Scratch { head: bytes, fields, text, path, out } = scratch;
         let mut exchange = Exchange::new(server, link, out);
         let request = head.and_then(|head| {
-            let request = Request::new(bytes, &head, fields, path)?;
+            let request = Request::new(bytes, &head, fields, text, path)?;
             exchange.begin(&head, *requests + 1 < server.limits().requests);
             Ok(request)
         });
@@ -279,7 +280,7 @@ impl<T: Read + Write> Connection<'_, T> {
                 }
                 let Some(scratch) = scratch else { return Err(Error::NoMemory) };
                 if let Some(lines) = link.input.lines(most)
-                    && let Some(head) = head::request(lines, limits, &mut scratch.fields)?
+                    && let Some(head) = head::request(lines, limits, &mut scratch.fields, &mut scratch.text)?
                 {
                     scratch.head.clear();
                     scratch.head.try_reserve(head.len).map_err(|_| Error::NoMemory)?;

@@ -25,6 +25,8 @@ pub struct Stored {
     whole: Block,
     /// For bodies of one type.
     typed: Block,
+    /// All of these, for the answer that is the most frequent.
+    full: Block,
 }
 
 impl Stored {
@@ -37,33 +39,43 @@ impl Stored {
             always: Block::new(),
             whole: Block::new().with("Accept-Ranges", "bytes")?,
             typed: Block::new().with("Content-Type", content_type)?,
-        })
+            full: Block::new(),
+        }
+        .filled())
+    }
+
+    fn filled(mut self) -> Self {
+        self.full = Block::new();
+        for block in [&self.always, &self.typed, &self.whole] {
+            self.full.add(block);
+        }
+        self
     }
 
     /// With an entity tag, quotes and all.
     pub fn etag(mut self, etag: &str) -> Result<Self, Error> {
         self.always.push("ETag", etag.as_bytes())?;
         self.etag = Some(etag.into());
-        Ok(self)
+        Ok(self.filled())
     }
 
     /// Last changed so many seconds after 1970.
     pub fn modified(mut self, seconds: u64) -> Result<Self, Error> {
         self.always.push("Last-Modified", &date(seconds))?;
         self.modified = Some(seconds);
-        Ok(self)
+        Ok(self.filled())
     }
 
     /// In this encoding.
     pub fn encoding(mut self, encoding: &str) -> Result<Self, Error> {
         self.whole.push("Content-Encoding", encoding.as_bytes())?;
-        Ok(self)
+        Ok(self.filled())
     }
 
     /// With this in every answer, such as `Cache-Control` and `Vary`.
     pub fn header(mut self, name: &str, value: &str) -> Result<Self, Error> {
         self.always.push(name, value.as_bytes())?;
-        Ok(self)
+        Ok(self.filled())
     }
 
     /// What tells it from other states.
@@ -90,15 +102,16 @@ impl Stored {
             Selection::Failed => Status::PRECONDITION_FAILED,
             Selection::Unsatisfiable => Status::RANGE_NOT_SATISFIABLE,
         };
-        let reply = exchange.reply(status).block(&self.always);
+        let reply = exchange.reply(status);
         match selection {
-            Selection::Full | Selection::Parts(_) => reply.block(&self.typed).block(&self.whole),
-            Selection::Part(range) => reply
-                .block(&self.typed)
-                .block(&self.whole)
-                .header_bytes("Content-Range", &content_range(Some(range), len)),
-            Selection::Unsatisfiable => reply.header_bytes("Content-Range", &content_range(None, len)),
-            Selection::NotModified | Selection::Failed => reply,
+            Selection::Full | Selection::Parts(_) => reply.block(&self.full),
+            Selection::Part(range) => {
+                reply.block(&self.full).header_bytes("Content-Range", &content_range(Some(range), len))
+            }
+            Selection::Unsatisfiable => {
+                reply.block(&self.always).header_bytes("Content-Range", &content_range(None, len))
+            }
+            Selection::NotModified | Selection::Failed => reply.block(&self.always),
         }
     }
 
