@@ -73,7 +73,7 @@ pub(crate) fn request(
         (false, Some(length)) => Framing::Length(length),
     };
     let host = match (facts.host, facts.hosts, minor) {
-        (Some(host), 1, _) if is_authority(host) => host,
+        (Some(host), 1, _) if text.has_host(host) || is_authority(host) => host,
         (None, _, 0) => &head[..0],
         _ => return Err(Rule::Host.into()),
     };

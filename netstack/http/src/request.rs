@@ -28,20 +28,34 @@ pub struct Request<'a> {
     method_name: &'a str,
 }
 
-/// Target and host of a request, one behind the other.
+/// Target and host of a request.
 #[derive(Default)]
-pub(crate) struct Text(String, usize);
+pub(crate) struct Text {
+    target: String,
+    /// It is checked once, since requests mostly name the same.
+    host: String,
+}
 
 impl Text {
-    /// `host` is ASCII.
-    pub(crate) fn set(&mut self, target: &str, host: &[u8]) -> Result<(), Error> {
-        self.0.clear();
-        self.0.try_reserve(target.len() + host.len()).map_err(|_| Error::NoMemory)?;
-        self.0.push_str(target);
-        self.1 = target.len();
-        self.0.push_str(core::str::from_utf8(host).map_err(|_| Rule::Host)?);
-        Ok(())
+    /// Whether this is the host of the last request, and so is one.
+    pub(crate) fn has_host(&self, host: &[u8]) -> bool {
+        self.host.as_bytes() == host
     }
+
+    /// `host` was checked.
+    pub(crate) fn set(&mut self, target: &str, host: &[u8]) -> Result<(), Error> {
+        if !self.has_host(host) {
+            put(&mut self.host, core::str::from_utf8(host).map_err(|_| Rule::Host)?)?;
+        }
+        put(&mut self.target, target)
+    }
+}
+
+fn put(into: &mut String, text: &str) -> Result<(), Error> {
+    into.clear();
+    into.try_reserve(text.len()).map_err(|_| Error::NoMemory)?;
+    into.push_str(text);
+    Ok(())
 }
 
 impl<'a> Request<'a> {
@@ -53,7 +67,7 @@ impl<'a> Request<'a> {
         text: &'a Text,
         room: &'a mut Vec<u8>,
     ) -> Result<Self, Error> {
-        let (target, host) = text.0.split_at(text.1);
+        let (target, host) = (&*text.target, &*text.host);
         let (path, query) = match target.bytes().position(|byte| byte == b'?') {
             Some(mark) => (&target[..mark], Some(&target[mark + 1..])),
             None => (target, None),
