@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 type Target = fn(&[u8]);
 
 /// Of all targets, by name, with the folder of its corpus.
-const TARGETS: [(&str, &str, Target); 18] = [
+const TARGETS: [(&str, &str, Target); 22] = [
     ("address_words", "address-words", fata_hostile::address_words),
     ("block_backend", "block-backend", fata_hostile::block_backend),
     ("cloud_disks", "cloud-disks", fata_hostile::cloud_disks),
@@ -19,6 +19,10 @@ const TARGETS: [(&str, &str, Target); 18] = [
     ("dns_zone", "dns-zone", fata_hostile::dns_zone),
     ("dt_parse", "device-trees", fata_hostile::dt_parse),
     ("dt_print", "device-trees", fata_hostile::dt_print),
+    ("http_chunks", "http-chunks", fata_hostile::http_chunks),
+    ("http_requests", "http-requests", fata_hostile::http_requests),
+    ("http_responses", "http-responses", fata_hostile::http_responses),
+    ("http_urls", "http-urls", fata_hostile::http_urls),
     ("net_backend", "net-backend", fata_hostile::net_backend),
     ("resolve_answers", "resolve-answers", fata_hostile::resolve_answers),
     ("ring_front", "rings", fata_hostile::ring_front),
@@ -78,5 +82,5 @@ macro_rules! corpora {
 }
 
 corpora! {
-    address_words block_backend cloud_disks disk_files disk_tables dns_query dns_zone dt_parse dt_print net_backend resolve_answers ring_front stack_addresses stack_frames time_answers vchan_peer xenbus_nodes xenstore_replies
+    address_words block_backend cloud_disks disk_files disk_tables dns_query dns_zone dt_parse dt_print http_chunks http_requests http_responses http_urls net_backend resolve_answers ring_front stack_addresses stack_frames time_answers vchan_peer xenbus_nodes xenstore_replies
 }
