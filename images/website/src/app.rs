@@ -98,7 +98,7 @@ async fn begin<P: Platform, C: Read + Write>(
 ) -> Result<Result<(Stack, Rc<Served>), String>, Gone> {
     let found = Options::parse(info.cmdline)
         .and_then(|options| Ok((Content::at_hand(options.wanted, info.payload)?, options)));
-    let (content, options) = match found {
+    let (content, mut options) = match found {
         Ok(found) => found,
         Err(reason) => return Ok(Err(reason)),
     };
@@ -120,8 +120,18 @@ async fn begin<P: Platform, C: Read + Write>(
             Err(reason) => return Ok(Err(reason)),
         },
     };
+    #[cfg(feature = "tls")]
+    let identity = match crate::secret::identity(info.payload) {
+        Ok(identity) => identity,
+        Err(reason) => return Ok(Err(reason)),
+    };
+    #[cfg(feature = "tls")]
+    options.settle(identity.is_some());
+    #[cfg(not(feature = "tls"))]
+    options.settle(false);
     let network = fata_devices::network(rt, xen, &store, info, options.nic, None).await;
-    let clock = fata_devices::clock(rt, xen);
+    let wall_clock = fata_devices::clock(rt, xen);
+    let clock = wall_clock.clone();
     let clock = Rc::new(move || clock.now().ok().map(|now| now.as_secs()));
     let tcp =
         tcp::Options { receive: RECEIVE, send: options.wish.buffer, nagle: false, ..tcp::Options::default() };
@@ -129,8 +139,15 @@ async fn begin<P: Platform, C: Read + Write>(
         .with_stack(&network.stack)
         .with_outside(Vchans::new(rt, xen, Some(&store)))
         .with_options(tcp, BACKLOG);
+    #[cfg(feature = "tls")]
+    let conduit = match &identity {
+        Some(identity) => {
+            conduit.with_tls_server(&crate::secret::server(identity, &network.random, &wall_clock))
+        }
+        None => conduit,
+    };
     let served = Rc::new(Served::new(rt, Pages::new(content.site), options.wish, clock));
-    Ok(serve(rt, &conduit, &served).map(|()| (network.stack, served)))
+    Ok(serve(rt, &conduit, &served, &served.wish.listen).map(|()| (network.stack, served)))
 }
 
 async fn tell<C: Read + Write>(content: &Content, terminal: &mut Terminal<C>) -> Result<(), Gone> {

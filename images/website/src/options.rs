@@ -25,6 +25,8 @@ pub enum Wanted {
 /// Where clients are sent instead of being served.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Elsewhere {
+    /// It is for the pages to say: to HTTPS if there is a certificate.
+    Any,
     /// Nowhere.
     No,
     /// To HTTPS at the same host, and perhaps another port.
@@ -36,7 +38,7 @@ pub enum Elsewhere {
 /// How to serve.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wish {
-    /// Where.
+    /// Where. Empty if it is for the pages to say: HTTP, and HTTPS if there is a certificate.
     pub listen: Vec<Address>,
     /// Whether to send clients elsewhere.
     pub elsewhere: Elsewhere,
@@ -54,7 +56,7 @@ impl Default for Wish {
     fn default() -> Self {
         Self {
             listen: Vec::new(),
-            elsewhere: Elsewhere::No,
+            elsewhere: Elsewhere::Any,
             most: 1024,
             idle: Duration::from_secs(60),
             buffer: 16 << 10,
@@ -87,10 +89,20 @@ impl Options {
                 return Err(format!("the command line makes no sense at {name}={value}"));
             }
         }
-        if options.wish.listen.is_empty() {
-            options.wish.listen.extend("tcp://*:80".parse());
-        }
         Ok(options)
+    }
+
+    /// What was left to the pages, now that it is known whether there is a certificate.
+    pub fn settle(&mut self, has_certificate: bool) {
+        let wish = &mut self.wish;
+        if wish.listen.is_empty() {
+            let places: &[&str] =
+                if has_certificate { &["tcp://*:80", "tls://*:443"] } else { &["tcp://*:80"] };
+            wish.listen.extend(places.iter().filter_map(|place| place.parse().ok()));
+            if has_certificate && wish.elsewhere == Elsewhere::Any {
+                wish.elsewhere = Elsewhere::Https(None);
+            }
+        }
     }
 
     fn word(&mut self, name: &str, value: &str) -> Option<()> {
@@ -109,11 +121,11 @@ impl Options {
                 wish.elsewhere = Elsewhere::Url(value.into());
             }
             "to-https" => {
-                let port = match value {
-                    "" => None,
-                    port => Some(port.parse().ok().filter(|port| *port > 0)?),
+                wish.elsewhere = match value {
+                    "off" => Elsewhere::No,
+                    "" => Elsewhere::Https(None),
+                    port => Elsewhere::Https(Some(port.parse().ok().filter(|port| *port > 0)?)),
                 };
-                wish.elsewhere = Elsewhere::Https(port);
             }
             "most" => wish.most = value.parse().ok().filter(|most| *most > 0)?,
             "idle" => wish.idle = value.parse().ok().filter(|s| *s > 0).map(Duration::from_secs)?,
@@ -151,7 +163,7 @@ mod tests {
         let elsewhere = |words| Options::parse(words).unwrap().wish.elsewhere;
         assert_eq!(elsewhere("to-https"), Elsewhere::Https(None));
         assert_eq!(elsewhere("to-https=8443"), Elsewhere::Https(Some(8443)));
-        assert_eq!(Options::parse("").unwrap().wish.listen, ["tcp://*:80".parse().unwrap()]);
+        assert_eq!(elsewhere("to-https=off"), Elsewhere::No);
         for words in [
             "content=disk",
             "listen=80",
@@ -166,5 +178,19 @@ mod tests {
         ] {
             assert!(Options::parse(words).unwrap_err().contains(words), "{words}");
         }
+    }
+
+    #[test]
+    fn who_has_a_certificate_serves_https_and_sends_others_there() {
+        let settled = |words, has_certificate| {
+            let mut options = Options::parse(words).unwrap();
+            options.settle(has_certificate);
+            let listen: Vec<_> = options.wish.listen.iter().map(|address| format!("{address}")).collect();
+            (listen.join(" "), options.wish.elsewhere)
+        };
+        assert_eq!(settled("", false), ("tcp://*:80".into(), Elsewhere::Any));
+        assert_eq!(settled("", true), ("tcp://*:80 tls://*:443".into(), Elsewhere::Https(None)));
+        assert_eq!(settled("to-https=off", true), ("tcp://*:80 tls://*:443".into(), Elsewhere::No));
+        assert_eq!(settled("listen=tls://*:8443", true), ("tls://*:8443".into(), Elsewhere::Any));
     }
 }

@@ -9,7 +9,7 @@ use alloc::string::String;
 use core::cell::Cell;
 use core::fmt;
 use embedded_io_async::{Read, Write};
-use fata_conduit::{Conduit, Outside, Peer, Stream};
+use fata_conduit::{Address, Conduit, Outside, Peer, Stream};
 use fata_http::{Error, Exchange, Limits, Manner, Method, Request, Server, Status, linger};
 use fata_rt::Rt;
 
@@ -23,9 +23,9 @@ pub struct Totals {
     pub open: u32,
     /// were at a time, at most,
     pub most: u32,
-    /// and came in all.
+    /// came in all,
     pub connections: u64,
-    /// Others, with whom TLS did not come about.
+    /// and did not get as far as a request, since TLS did not come about.
     pub refused: u64,
     /// Requests that were answered,
     pub requests: u64,
@@ -44,14 +44,10 @@ pub struct Totals {
 impl fmt::Display for Totals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { open, most, connections, refused, .. } = self;
+        write!(f, "{open} open, at most {most}, {connections} connections, {refused} without TLS, ")?;
         let Self { requests, unchanged, elsewhere, mistakes, failures, bytes, .. } = self;
-        write!(f, "{open} open, at most {most}, {connections} connections, {refused} refused, ")?;
-        write!(f, "{requests} requests, ")?;
-        write!(
-            f,
-            "{unchanged} unchanged, {elsewhere} sent elsewhere, {mistakes} mistaken, {failures} failed, "
-        )?;
-        write!(f, "{bytes} bytes")
+        write!(f, "{requests} requests, {unchanged} unchanged, {elsewhere} sent elsewhere, ")?;
+        write!(f, "{mistakes} mistaken, {failures} failed, {bytes} bytes")
     }
 }
 
@@ -73,7 +69,7 @@ impl Served {
     pub fn new(rt: &Rt, pages: Pages, wish: Wish, clock: fata_http::Clock) -> Self {
         let limits = Limits {
             idle: wish.idle,
-            first: wish.idle.min(Limits::default().first),
+            first: wish.idle,
             // Nobody has anything to upload.
             body: 0,
             ..Limits::default()
@@ -102,8 +98,10 @@ impl Served {
             totals.most = totals.most.max(totals.open);
         });
         let peer = stream.peer();
+        // What comes by other ways than TCP has TLS, or somebody before us has.
+        let open = matches!(stream, Stream::Tcp(_));
         let ended = fata_http::serve(&self.server, &stream, async |request, exchange| {
-            let result = match self.respond(request, exchange).await {
+            let result = match self.respond(open, request, exchange).await {
                 // Here, so that it is noted what the answer was.
                 Err(Error::Status(status)) => exchange.answer(status).await,
                 result => result,
@@ -122,9 +120,9 @@ impl Served {
         match ended.manner {
             Manner::Drop => {}
             Manner::Linger => {
-                if stream.finish().await.is_ok() {
-                    linger(self.server.rt(), &mut &stream, self.server.limits()).await;
-                }
+                // Who is gone needs not be told.
+                let _ = stream.finish().await;
+                linger(self.server.rt(), &mut &stream, self.server.limits()).await;
             }
             Manner::Abort => stream.abort(),
         }
@@ -134,12 +132,13 @@ impl Served {
     /// Answers, or says with which status to.
     async fn respond<T: Read + Write>(
         &self,
+        open: bool,
         request: &Request<'_>,
         exchange: &mut Exchange<'_, T>,
     ) -> Result<(), Error> {
         let place = match &self.wish.elsewhere {
-            Elsewhere::No => None,
-            Elsewhere::Https(_) if request.path.starts_with(CHALLENGES) => None,
+            Elsewhere::Any | Elsewhere::No => None,
+            Elsewhere::Https(_) if !open || request.path.starts_with(CHALLENGES) => None,
             Elsewhere::Https(port) => Some(https(request, *port).ok_or(Status::BAD_REQUEST)?),
             Elsewhere::Url(url) if url.ends_with('/') => {
                 Some(format!("{url}{}", request.target.trim_start_matches(['/', '\\', '*'])))
@@ -202,14 +201,20 @@ fn https(request: &Request<'_>, port: Option<u16>) -> Option<String> {
 }
 
 /// Serves from now on at all addresses. An error says which of them cannot be listened at.
-pub fn serve<O: Outside>(rt: &Rt, conduit: &Conduit<O>, served: &Rc<Served>) -> Result<(), String> {
-    for address in &served.wish.listen {
+pub fn serve<O: Outside>(
+    rt: &Rt,
+    conduit: &Conduit<O>,
+    served: &Rc<Served>,
+    addresses: &[Address],
+) -> Result<(), String> {
+    for address in addresses {
         let listener = conduit.listen(address).map_err(|error| format!("{address}: {error}"))?;
         let (rt2, served) = (rt.clone(), served.clone());
         drop(rt.spawn(async move {
             let most = served.wish.most;
+            let for_one = served.clone();
             let one = move |stream| {
-                let served = served.clone();
+                let served = for_one.clone();
                 async move {
                     match stream {
                         Ok(stream) => served.connection(stream).await,

@@ -48,7 +48,9 @@ fn site() -> Site<'static> {
 
 /// A client beside the server with these words.
 fn run(words: &str, test: impl AsyncFnOnce(Rt, Stack, Rc<Served>)) {
-    let wish = Options::parse(words).unwrap().wish;
+    let mut options = Options::parse(words).unwrap();
+    options.settle(false);
+    let wish = options.wish;
     let buffer = wish.buffer;
     alone(async |rt| {
         let (a, b, _) = wire::pair(wire::Options::default());
@@ -56,7 +58,7 @@ fn run(words: &str, test: impl AsyncFnOnce(Rt, Stack, Rc<Served>)) {
         let served = Rc::new(Served::new(&rt, Pages::new(site()), wish, Rc::new(|| Some(NOW))));
         let tcp = tcp::Options { receive: 4096, send: buffer, nagle: false, ..tcp::Options::default() };
         let conduit = Conduit::<Nothing>::new().with_stack(&server).with_options(tcp, 16);
-        serve(&rt, &conduit, &served).unwrap();
+        serve(&rt, &conduit, &served, &served.wish.listen).unwrap();
         test(rt.clone(), start(&rt, a, "10.0.0.1/24", 1), served.clone()).await;
         // Nothing is left but listeners.
         rt.sleep(Duration::from_secs(200)).await;

@@ -14,8 +14,8 @@ use crate::image::{BuildRequest, replace};
 use crate::lab::Lab;
 use crate::progress::Progress;
 
-/// The image that serves.
-const IMAGE: &str = "website";
+/// The image that serves, without HTTPS and with it.
+const IMAGES: [&str; 2] = ["website", "website+tls"];
 /// Where the bootloader is taken to load the image, in the entry for Xen's device tree.
 const LOAD_ADDRESS: u64 = 0x4a00_0000;
 /// What it needs besides itself and its pages: connections, mostly.
@@ -73,7 +73,7 @@ impl Lab {
             "{:?} is not the name of a domain and its files",
             wish.name
         );
-        let built = self.build(&BuildRequest::new(IMAGE), ui)?;
+        let built = self.build(&BuildRequest::new(IMAGES[usize::from(wish.tls.is_some())]), ui)?;
         let bare = fs::read(&built.image)?;
         let (blob, compressed) = self.pack_site(wish)?;
         let site = Site::open(&blob).context("what was packed cannot be read")?;

@@ -11,6 +11,7 @@ mod first;
 mod names;
 mod pings;
 mod streams;
+mod website;
 
 use anyhow::{Context as _, Result};
 
@@ -35,6 +36,7 @@ pub(super) fn add(cases: &mut Vec<Case>) {
     features::add(cases);
     comes_and_goes::add(cases);
     echo::add(cases);
+    website::add(cases);
 }
 
 /// A case with an image on a network, which leaves nothing behind in dom0.
