@@ -15,8 +15,8 @@ pub(crate) struct Options {
     /// What to build for
     #[arg(long, default_value = "arm64")]
     arch: String,
-    /// Compile it to be small or fast, whatever it asks for itself
-    #[arg(long, value_name = "size|speed")]
+    /// Compile it to be small, fast or both, whatever it asks for itself
+    #[arg(long, value_name = "size|balance|speed")]
     optimise: Option<Optimise>,
     /// Log with defmt frames instead of text
     #[arg(long)]

@@ -56,8 +56,8 @@ pub(crate) struct Options {
     /// Command line of the domain
     #[arg(long, value_name = "STR", default_value = "", allow_hyphen_values = true)]
     args: String,
-    /// Compile it to be small or fast, whatever it asks for itself
-    #[arg(long, value_name = "size|speed")]
+    /// Compile it to be small, fast or both, whatever it asks for itself
+    #[arg(long, value_name = "size|balance|speed")]
     optimise: Option<Optimise>,
     /// Log with defmt frames, and decode them
     #[arg(long)]

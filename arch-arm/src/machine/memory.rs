@@ -1,7 +1,7 @@
-//! `memcpy`, `memmove`, `memset`: what the compiler calls to move bytes.
+//! `memcpy`, `memmove`, `memset`, `memcmp`, `bcmp`: what the compiler calls to move bytes and to compare them.
 //!
-//! Those that come with it move eight bytes at a time; a copy of a frame took ten times the instructions that it takes
-//! with these. They count on the MMU being on and memory being Normal, as all Rust here does (entry.rs): accesses of any
+//! Those that come with it move eight bytes at a time, and compare one; a copy of a frame took ten times the instructions
+//! that it takes with these. They count on the MMU being on and memory being Normal, as all Rust here does (entry.rs): accesses of any
 //! width at any alignment.
 //!
 //! In assembly, since a loop in Rust that copies is turned into a call of `memcpy`. Nothing is pushed, and only registers
@@ -166,5 +166,63 @@ memset:
     stp     q0, q0, [x5, #-32]
     ret
     .size memset, . - memset
+
+    .section .text.memcmp, "ax", %progbits
+    .balign 64
+    .global memcmp
+    .type memcmp, %function
+    .global bcmp
+    .type bcmp, %function
+memcmp:
+bcmp:
+    add     x4, x0, x2              // The ends.
+    add     x5, x1, x2
+    cmp     x2, #8
+    b.lo    20f
+    sub     x4, x4, #8
+    sub     x5, x5, #8
+10: ldr     x6, [x0], #8
+    ldr     x7, [x1], #8
+    cmp     x6, x7
+    b.ne    40f
+    cmp     x0, x4
+    b.lo    10b
+    ldr     x6, [x4]                // The last eight, of which some may have been looked at.
+    ldr     x7, [x5]
+    cmp     x6, x7
+    b.ne    40f
+    mov     w0, #0
+    ret
+20: tbz     x2, #2, 21f
+    ldr     w6, [x0]
+    ldr     w7, [x1]
+    ldr     w8, [x4, #-4]
+    ldr     w9, [x5, #-4]
+    orr     x6, x6, x8, lsl #32
+    orr     x7, x7, x9, lsl #32
+    b       40f
+21: cbz     x2, 22f
+    // One to three: the first, the one in the middle, and the last.
+    lsr     x3, x2, #1
+    ldrb    w6, [x0]
+    ldrb    w7, [x1]
+    ldrb    w8, [x0, x3]
+    ldrb    w9, [x1, x3]
+    ldrb    w10, [x4, #-1]
+    ldrb    w11, [x5, #-1]
+    orr     w6, w6, w8, lsl #8
+    orr     w7, w7, w9, lsl #8
+    orr     w6, w6, w10, lsl #16
+    orr     w7, w7, w11, lsl #16
+40: rev     x6, x6                  // The byte that comes first counts most.
+    rev     x7, x7
+    cmp     x6, x7
+    cset    w0, hi
+    csinv   w0, w0, wzr, hs
+    ret
+22: mov     w0, #0
+    ret
+    .size memcmp, . - memcmp
+    .size bcmp, . - bcmp
 "#
 );

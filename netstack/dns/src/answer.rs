@@ -43,7 +43,8 @@ pub struct Reply {
 /// `None` if it is none that must be answered.
 pub fn answer(zones: &[Rc<Zone>], query: &[u8], transport: Transport, out: &mut [u8]) -> Option<Reply> {
     let query_bytes = query;
-    let query = match parse(query) {
+    let mut key = Key::new();
+    let query = match parse(query, &mut key) {
         Ok(query) => query,
         Err(None) => return None,
         Err(Some(rcode)) => {
@@ -59,9 +60,10 @@ pub fn answer(zones: &[Rc<Zone>], query: &[u8], transport: Transport, out: &mut 
         (Transport::Udp, Some(edns)) => usize::from(edns.size).clamp(UDP_MIN, UDP_MAX),
     };
     let mut out = Out::new(out, query_bytes, limit, query.edns.is_some());
-    out.question(query_bytes, query.end, &query.key);
+    out.question(query_bytes, query.end, &key);
     let mut work = Work {
         query: &query,
+        key: &key,
         transport,
         out,
         rcode: Rcode::NoError,
@@ -84,15 +86,18 @@ pub fn answer(zones: &[Rc<Zone>], query: &[u8], transport: Transport, out: &mut 
 
 /// Makes of the beginning of an answer one that says nothing but that TCP is to be used. Gives its length.
 pub fn truncate(query: &[u8], out: &mut [u8]) -> Option<usize> {
-    let parsed = parse(query).ok()?;
+    let mut key = Key::new();
+    let parsed = parse(query, &mut key).ok()?;
     let mut out = Out::new(out, query, UDP_MIN, parsed.edns.is_some());
-    out.question(query, parsed.end, &parsed.key);
+    out.question(query, parsed.end, &key);
     out.truncated();
     Some(out.finish(parsed.edns, Rcode::NoError))
 }
 
 struct Work<'a, 'o> {
     query: &'a Query,
+    /// The name that is asked for.
+    key: &'a Key,
     transport: Transport,
     out: Out<'o>,
     rcode: Rcode,
@@ -113,7 +118,7 @@ pub(crate) fn zone_of<'z>(zones: &'z [Rc<Zone>], key: &Key, kind: Kind) -> Optio
 
 impl Work<'_, '_> {
     fn begin(&mut self, zones: &[Rc<Zone>]) -> Result<(), Full> {
-        let Query { key, kind, class, edns, .. } = self.query;
+        let (key, Query { kind, class, edns, .. }) = (self.key, self.query);
         self.rcode = match *kind {
             _ if edns.is_some_and(|edns| edns.version != 0) => Rcode::BadVers,
             _ if *class != CLASS_IN && *class != CLASS_ANY => Rcode::Refused,
@@ -156,7 +161,7 @@ impl Work<'_, '_> {
         let mut alias: Option<(Name, Key)> = None;
         for _ in 0..ALIASES_MAX {
             let (owner, key) = match &alias {
-                None => (Owner::Question, &self.query.key),
+                None => (Owner::Question, self.key),
                 Some((name, key)) => (Owner::Name(name), key),
             };
             let next = match zone.find(key, depth, kind == Kind::DS) {

@@ -159,8 +159,21 @@ impl Record {
     }
 }
 
+/// By name first, in any order that does so. Mostly files have the records of a name together, and names are numbered as
+/// they come; so what is left to do is in each name.
+fn sort(records: &mut [Record], order: &dyn Fn(&Record, &Record) -> Ordering) {
+    if !records.is_sorted_by_key(|record| record.node) {
+        return sort_all(records, order);
+    }
+    for records in records.chunk_by_mut(|a, b| a.node == b.node) {
+        if !records.is_sorted_by(|a, b| order(a, b) != Ordering::Greater) {
+            sort_all(records, order);
+        }
+    }
+}
+
 /// Once for all orders, since each would be some kilobytes of code.
 #[inline(never)]
-fn sort(records: &mut [Record], order: &dyn Fn(&Record, &Record) -> Ordering) {
+fn sort_all(records: &mut [Record], order: &dyn Fn(&Record, &Record) -> Ordering) {
     records.sort_unstable_by(order);
 }

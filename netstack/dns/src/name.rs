@@ -193,7 +193,8 @@ pub(crate) fn suffixes(wire: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// A name to look for: in lower case, and its labels known.
 pub(crate) struct Key {
-    lower: [u8; NAME_MAX],
+    /// Eight bytes are looked at together, and what is behind the name does not matter.
+    lower: [u8; NAME_MAX.next_multiple_of(8)],
     len: u8,
     /// Where each label begins.
     starts: [u8; LABELS_MAX + 1],
@@ -202,7 +203,7 @@ pub(crate) struct Key {
 
 impl Key {
     pub(crate) const fn new() -> Self {
-        Self { lower: [0; NAME_MAX], len: 0, starts: [0; LABELS_MAX + 1], labels: 0 }
+        Self { lower: [0; NAME_MAX.next_multiple_of(8)], len: 0, starts: [0; LABELS_MAX + 1], labels: 0 }
     }
 
     /// Takes the name at the start of `bytes`. Gives its length.
@@ -210,23 +211,23 @@ impl Key {
         let (mut at, mut labels) = (0, 0);
         loop {
             let len = usize::from(*bytes.get(at)?);
-            let end = at + 1 + len;
-            if len > LABEL_MAX || end > NAME_MAX {
+            if len > LABEL_MAX || at + len >= NAME_MAX {
                 return None;
             }
-            let from = bytes.get(at..end)?;
-            for (to, byte) in self.lower[at..end].iter_mut().zip(from) {
-                *to = byte.to_ascii_lowercase();
-            }
             if len == 0 {
-                self.len = end as u8;
-                self.labels = labels;
-                return Some(end);
+                break;
             }
             self.starts[usize::from(labels)] = at as u8;
             labels += 1;
-            at = end;
+            at += 1 + len;
         }
+        let end = at + 1;
+        self.lower[..end].copy_from_slice(&bytes[..end]);
+        for eight in &mut self.lower.as_chunks_mut().0[..end.div_ceil(8)] {
+            *eight = lower(u64::from_ne_bytes(*eight)).to_ne_bytes();
+        }
+        (self.len, self.labels) = (end as u8, labels);
+        Some(end)
     }
 
     pub(crate) fn of(name: &[u8]) -> Self {
@@ -255,14 +256,30 @@ impl Key {
 
     /// A label, without its length.
     pub(crate) fn label(&self, index: usize) -> &[u8] {
-        let (_, suffix) = self.suffix(index);
-        &suffix[1..1 + usize::from(suffix[0])]
+        let at = usize::from(self.starts[index]);
+        &self.lower[at + 1..][..usize::from(self.lower[at])]
+    }
+
+    /// Where each label begins.
+    pub(crate) fn starts(&self) -> &[u8] {
+        &self.starts[..self.labels()]
     }
 
     /// Whether it ends with this name, in lower case, of so many labels.
     pub(crate) fn ends_with(&self, name: &Self) -> bool {
         self.labels >= name.labels && self.suffix(self.labels() - name.labels()).1 == name.wire()
     }
+}
+
+/// Eight bytes with their letters in lower case. The length of a label is no letter.
+fn lower(eight: u64) -> u64 {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    // The highest bit of each byte says what it is.
+    let seven = eight & (0x7f * EACH);
+    let from_a = seven + (0x80 - b'A' as u64) * EACH;
+    let beyond_z = seven + (0x7f - b'Z' as u64) * EACH;
+    let upper = (from_a ^ beyond_z) & !eight & (0x80 * EACH);
+    eight | upper >> 2
 }
 
 #[cfg(test)]
@@ -329,6 +346,19 @@ mod tests {
             }
             let text = name.to_string();
             assert_eq!(Name::parse(text.as_bytes(), None).unwrap().wire(), name.wire(), "{text}");
+        }
+    }
+
+    #[test]
+    fn letters_and_nothing_else_are_put_into_lower_case() {
+        for byte in 0..=255u8 {
+            for shift in 0..8 {
+                let others = 0x5b40_c1fa_7a61_80ff_u64;
+                let mut bytes = others.to_ne_bytes();
+                bytes[shift] = byte;
+                let expected = bytes.map(|byte| byte.to_ascii_lowercase());
+                assert_eq!(lower(u64::from_ne_bytes(bytes)).to_ne_bytes(), expected);
+            }
         }
     }
 

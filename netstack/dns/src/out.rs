@@ -1,8 +1,7 @@
 //! Messages that go out, with names compressed (RFC 1035 section 4.1.4).
 
-use crate::data::{Part, parts};
 use crate::kind::Kind;
-use crate::name::{Key, Name, suffixes};
+use crate::name::{Key, Name, wire_len};
 use crate::query::{CLASS_IN, Edns, HEADER, Rcode};
 use crate::zone::{Set, Zone};
 
@@ -33,11 +32,31 @@ pub(crate) enum Owner<'a> {
     Name(&'a Name),
 }
 
+/// Where a name is, or the end of one; and above that, how long it is without pointers: names of another length are others.
+#[derive(Clone, Copy)]
+struct Place(u32);
+
+impl Place {
+    const NONE: Self = Self(0);
+
+    fn new(at: usize, len: usize) -> Self {
+        Self((len as u32) << 16 | at as u32)
+    }
+
+    fn at(self) -> u16 {
+        self.0 as u16
+    }
+
+    fn len(self) -> usize {
+        (self.0 >> 16) as usize
+    }
+}
+
 pub(crate) struct Out<'a> {
     bytes: &'a mut [u8],
     at: usize,
     limit: usize,
-    names: [u16; NAMES],
+    names: [Place; NAMES],
     known: usize,
     counts: [u16; 3],
 }
@@ -50,7 +69,7 @@ impl<'a> Out<'a> {
         bytes[..HEADER].fill(0);
         bytes[..2].copy_from_slice(&query[..2]);
         bytes[2] = 0x80 | query[2] & 0x79;
-        Self { bytes, at: HEADER, limit, names: [0; NAMES], known: 0, counts: [0; 3] }
+        Self { bytes, at: HEADER, limit, names: [Place::NONE; NAMES], known: 0, counts: [0; 3] }
     }
 
     /// Copies the question, whose name is in `key`.
@@ -59,8 +78,8 @@ impl<'a> Out<'a> {
         self.bytes[5] = 1;
         self.at = end;
         self.known = key.labels().min(NAMES / 2);
-        for (index, place) in self.names[..self.known].iter_mut().enumerate() {
-            *place = (HEADER + key.suffix(index).0) as u16;
+        for (place, start) in self.names[..self.known].iter_mut().zip(key.starts()) {
+            *place = Place::new(HEADER + usize::from(*start), key.wire().len() - usize::from(*start));
         }
     }
 
@@ -111,31 +130,39 @@ impl<'a> Out<'a> {
     }
 
     fn name(&mut self, wire: &[u8]) -> Result<(), Full> {
-        for suffix in suffixes(wire) {
-            let known = self.names[..self.known].iter().find(|at| self.is_at(**at, suffix));
-            let Some(pointer) = known.copied().filter(|_| suffix != [0]) else { continue };
-            let new = wire.len() - suffix.len();
-            self.remember(&wire[..new]);
-            self.put(&wire[..new])?;
-            return self.put(&(0xc000 | pointer).to_be_bytes());
+        let mut new = 0;
+        while let Some(label @ 1..) = wire.get(new) {
+            let rest = &wire[new..];
+            let known = self.names[..self.known].iter();
+            let mut alike = known.filter(|place| place.len() == rest.len());
+            if let Some(place) = alike.find(|place| self.is_at(place.at(), rest)).copied() {
+                self.remember(wire, new);
+                self.put(&wire[..new])?;
+                return self.put(&(0xc000 | place.at()).to_be_bytes());
+            }
+            new += 1 + usize::from(*label);
         }
-        self.remember(wire);
+        self.remember(wire, new);
         self.put(wire)
     }
 
-    /// Labels that are about to be written can be pointed to.
-    fn remember(&mut self, labels: &[u8]) {
+    /// The first labels of a name, so many bytes of it, are about to be written, and can be pointed to.
+    fn remember(&mut self, wire: &[u8], new: usize) {
         let mut at = 0;
-        while at < labels.len() && labels[at] != 0 && self.known < NAMES && self.at + at < 0x4000 {
-            self.names[self.known] = (self.at + at) as u16;
+        while at < new && self.known < NAMES && self.at + at < 0x4000 {
+            self.names[self.known] = Place::new(self.at + at, wire.len() - at);
             self.known += 1;
-            at += 1 + usize::from(labels[at]);
+            at += 1 + usize::from(wire[at]);
         }
     }
 
     /// Whether this name is at a place that we have written.
     fn is_at(&self, at: u16, wire: &[u8]) -> bool {
         let (mut at, mut rest) = (usize::from(at), wire);
+        // Mostly it is there as it is; what is not a name to its end, or was left there, cannot be the same.
+        if self.bytes.get(at..at + wire.len()) == Some(wire) {
+            return true;
+        }
         loop {
             let len = self.bytes[at];
             if len >= 0xc0 {
@@ -209,19 +236,21 @@ impl<'a> Out<'a> {
         head[8..].copy_from_slice(&(data.len() as u16).to_be_bytes());
         self.put(&head)?;
         let start = self.at;
-        // Names are compressed in the types that everybody knows (RFC 3597 section 4).
-        if !matches!(kind, Kind::NS | Kind::CNAME | Kind::SOA | Kind::PTR | Kind::MX) {
-            return self.put(data);
-        }
-        let mut rest = data;
-        for part in parts(kind).unwrap_or_default() {
-            let (this, after) = part.len(rest).and_then(|len| rest.split_at_checked(len)).ok_or(Full)?;
-            match part {
-                Part::Name => self.name(this)?,
-                _ => self.put(this)?,
-            }
+        // Names are compressed in the types that everybody knows (RFC 3597 section 4): so many, behind so many bytes.
+        let (skipped, names) = match kind {
+            Kind::NS | Kind::CNAME | Kind::PTR => (0, 1),
+            Kind::MX => (2, 1),
+            Kind::SOA => (0, 2),
+            _ => return self.put(data),
+        };
+        let (first, mut rest) = data.split_at_checked(skipped).ok_or(Full)?;
+        self.put(first)?;
+        for _ in 0..names {
+            let (name, after) = wire_len(rest).and_then(|len| rest.split_at_checked(len)).ok_or(Full)?;
+            self.name(name)?;
             rest = after;
         }
+        self.put(rest)?;
         let len = ((self.at - start) as u16).to_be_bytes();
         self.bytes[start - 2..start].copy_from_slice(&len);
         Ok(())

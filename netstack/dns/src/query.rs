@@ -1,7 +1,7 @@
 //! Messages that come in.
 
 use crate::kind::Kind;
-use crate::name::Key;
+use crate::name::{Key, wire_len};
 
 pub(crate) const HEADER: usize = 12;
 pub(crate) const CLASS_IN: u16 = 1;
@@ -40,7 +40,6 @@ pub(crate) struct Edns {
 
 /// A query that can be answered.
 pub(crate) struct Query {
-    pub(crate) key: Key,
     pub(crate) kind: Kind,
     pub(crate) class: u16,
     /// Where the question ends.
@@ -54,9 +53,15 @@ fn word(bytes: &[u8], at: usize) -> Option<u16> {
     bytes.get(at..)?.first_chunk().map(|word| u16::from_be_bytes(*word))
 }
 
-/// Takes a message apart. If it is no query that can be answered, gives what goes back with the header alone, or nothing
+/// The type that a message asks for first, if it can be told.
+pub(crate) fn kind(bytes: &[u8]) -> Option<Kind> {
+    let question = bytes.get(HEADER..)?;
+    word(question, wire_len(question)?).map(Kind)
+}
+
+/// Takes a message apart, and puts the name that it asks for into `key`. If it is no query that can be answered, gives what goes back with the header alone, or nothing
 /// if not even that is due.
-pub(crate) fn parse(bytes: &[u8]) -> Result<Query, Option<Rcode>> {
+pub(crate) fn parse(bytes: &[u8], key: &mut Key) -> Result<Query, Option<Rcode>> {
     let header = bytes.first_chunk::<HEADER>().ok_or(None)?;
     // An answer, or what claims to be one, is never answered.
     if header[2] & 0x80 != 0 {
@@ -65,18 +70,17 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Query, Option<Rcode>> {
     if header[2] >> 3 & 15 != 0 {
         return Err(Some(Rcode::NotImp));
     }
-    query(bytes, header).ok_or(Some(Rcode::FormErr))
+    query(bytes, header, key).ok_or(Some(Rcode::FormErr))
 }
 
-fn query(bytes: &[u8], header: &[u8; HEADER]) -> Option<Query> {
+fn query(bytes: &[u8], header: &[u8; HEADER], key: &mut Key) -> Option<Query> {
     let count = |index: usize| u16::from_be_bytes([header[4 + 2 * index], header[5 + 2 * index]]);
     if (count(0), count(1)) != (1, 0) {
         return None;
     }
-    let mut key = Key::new();
     let at = HEADER + key.set(&bytes[HEADER..])?;
     let (kind, class, end) = (Kind(word(bytes, at)?), word(bytes, at + 2)?, at + 4);
-    let mut query = Query { key, kind, class, end, edns: None, serial: None };
+    let mut query = Query { kind, class, end, edns: None, serial: None };
     if count(2) > u16::from(kind == Kind::IXFR) {
         return None;
     }

@@ -89,7 +89,7 @@ pub struct Server {
     zones: RefCell<Vec<Rc<Zone>>>,
     options: Options,
     limiter: RefCell<Limiter>,
-    counts: Cell<Counts>,
+    counts: RefCell<Counts>,
     /// Where answers to streams are made.
     room: RefCell<Vec<u8>>,
     open: Cell<usize>,
@@ -106,7 +106,7 @@ impl Server {
             zones: RefCell::default(),
             options,
             limiter: RefCell::new(limiter),
-            counts: Cell::default(),
+            counts: RefCell::default(),
             room: RefCell::default(),
             open: Cell::new(0),
             waits: Cell::new(None),
@@ -126,13 +126,11 @@ impl Server {
 
     /// What was done so far.
     pub fn counts(&self) -> Counts {
-        self.counts.get()
+        *self.counts.borrow()
     }
 
     fn count(&self, change: impl FnOnce(&mut Counts)) {
-        let mut counts = self.counts.get();
-        change(&mut counts);
-        self.counts.set(counts);
+        change(&mut self.counts.borrow_mut());
     }
 
     /// Serves on a port, for as long as the run loop runs.

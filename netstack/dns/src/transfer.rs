@@ -5,7 +5,7 @@ use crate::answer::zone_of;
 use crate::kind::Kind;
 use crate::name::Key;
 use crate::out::{Out, Owner, Section};
-use crate::query::{CLASS_IN, Edns, HEADER, Rcode, parse};
+use crate::query::{CLASS_IN, Edns, HEADER, Rcode, kind, parse};
 use crate::tree::APEX;
 use crate::zone::Zone;
 use alloc::rc::Rc;
@@ -35,12 +35,15 @@ enum Next {
 impl Transfer {
     /// Begins one, if the message asks for a zone that is here. Whether it may is for the caller to say.
     pub fn begin(zones: &[Rc<Zone>], message: &[u8]) -> Option<Self> {
-        let query = parse(message).ok()?;
+        // Most messages ask for something else.
+        kind(message).filter(|kind| matches!(*kind, Kind::AXFR | Kind::IXFR))?;
+        let mut key = Key::new();
+        let query = parse(message, &mut key).ok()?;
         let edns_known = query.edns.is_none_or(|edns| edns.version == 0);
-        if !matches!(query.kind, Kind::AXFR | Kind::IXFR) || query.class != CLASS_IN || !edns_known {
+        if query.class != CLASS_IN || !edns_known {
             return None;
         }
-        let (found, 0) = zone_of(zones, &query.key, query.kind)? else { return None };
+        let (found, 0) = zone_of(zones, &key, query.kind)? else { return None };
         let zone = zones.iter().find(|zone| core::ptr::eq(&***zone, found))?.clone();
         Some(
             Self { zone, query: message[..query.end].to_vec(), edns: query.edns, next: Next::First }

@@ -27,6 +27,8 @@ pub(crate) const DNAME: u8 = 2;
 pub(crate) const CNAME: u8 = 4;
 /// There is an asterisk below.
 pub(crate) const WILD: u8 = 8;
+/// Its label was written with letters in upper case.
+const UPPER: u8 = 16;
 
 /// There is no room.
 #[derive(Debug)]
@@ -78,11 +80,11 @@ impl Tree {
                 return None;
             }
             let node = self.node(index);
-            if node.hash == hash
-                && node.parent == parent
-                && self.label(index)[1..].eq_ignore_ascii_case(label)
-            {
-                return Some(index);
+            if node.hash == hash && node.parent == parent {
+                let written = &self.label(index)[1..];
+                if written == label || node.flags & UPPER != 0 && written.eq_ignore_ascii_case(label) {
+                    return Some(index);
+                }
             }
             slot = (slot + 1) & mask;
         }
@@ -125,7 +127,8 @@ impl Tree {
             self.grow()?;
         }
         let index = self.nodes.len() as u32;
-        let node = Node { label: self.labels.len() as u32, parent, hash, first: 0, sets: 0, flags: 0 };
+        let flags = if label.iter().any(u8::is_ascii_uppercase) { UPPER } else { 0 };
+        let node = Node { label: self.labels.len() as u32, parent, hash, first: 0, sets: 0, flags };
         self.nodes.push(node);
         self.labels.extend_from_slice(label);
         if label == b"\x01*" {

@@ -1,4 +1,4 @@
-//! Whether an image is compiled to be small or to be fast (docs/src/adr/0003-built-for-size.md).
+//! Whether an image is compiled to be small, fast, or something of both (docs/src/adr/0003-built-for-size.md).
 
 use std::fmt;
 use std::process::Stdio;
@@ -14,6 +14,8 @@ use crate::sysroot::cargo;
 pub enum Optimise {
     /// Few bytes.
     Size,
+    /// Few instructions, as long as they take few bytes.
+    Balance,
     /// Few instructions.
     Speed,
 }
@@ -23,6 +25,7 @@ impl Optimise {
     pub(crate) fn profile(self) -> &'static str {
         match self {
             Self::Size => "image",
+            Self::Balance => "image-balance",
             Self::Speed => "image-speed",
         }
     }
@@ -30,7 +33,11 @@ impl Optimise {
 
 impl fmt::Display for Optimise {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if *self == Self::Size { "size" } else { "speed" })
+        f.write_str(match self {
+            Self::Size => "size",
+            Self::Balance => "balance",
+            Self::Speed => "speed",
+        })
     }
 }
 
@@ -39,8 +46,9 @@ impl FromStr for Optimise {
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "size" => Ok(Self::Size),
+            "balance" => Ok(Self::Balance),
             "speed" => Ok(Self::Speed),
-            _ => Err(format!("{text:?} is neither size nor speed")),
+            _ => Err(format!("{text:?} is none of size, balance and speed")),
         }
     }
 }
@@ -97,7 +105,7 @@ mod tests {
 
     #[test]
     fn words_go_both_ways() {
-        for optimise in [Optimise::Size, Optimise::Speed] {
+        for optimise in [Optimise::Size, Optimise::Balance, Optimise::Speed] {
             assert_eq!(optimise.to_string().parse(), Ok(optimise));
         }
     }

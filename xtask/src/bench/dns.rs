@@ -2,10 +2,11 @@
 //! NSD, on the same bridge in the same run.
 
 use std::fs;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
-use fata_lab::{Folder, Lab, On, Progress, Traffic, VifWish, XlDomU, address};
+use fata_lab::{Dom0, Folder, Lab, On, Progress, Traffic, VifWish, XlDomU, address};
 
 use super::load::{Common, Job, Load, NUMBER, Per, TIME, target};
 use super::report::grouped;
@@ -42,6 +43,7 @@ const CREATED: &str = "xl create to the first answer";
 /// The zone and the queries are the same in each run.
 const SEED: u64 = 53;
 const QUERIES: usize = 4000;
+pub(super) const IMAGE: &str = "dns";
 /// Where the load looks for queries (tests/peer/src/names.rs).
 const HITS: &str = "/tmp/dns-hits";
 const MISSES: &str = "/tmp/dns-misses";
@@ -53,24 +55,44 @@ const ZONE: &str = "FATA_DNS_ZONE";
 const ANSWERS: u64 = 3;
 const CREATION: u64 = 10;
 
+/// A zone in a file, and queries for it.
+pub(super) struct Zone {
+    traffic: Traffic,
+    /// For who builds an image that serves it.
+    pub(super) input: (&'static str, PathBuf),
+    _folder: Folder,
+}
+
+impl Zone {
+    pub(super) fn new(lab: &Lab) -> Result<Self> {
+        let traffic = Traffic::new(SEED, QUERIES)?;
+        let folder = Folder::take(lab, "bench-dns-zone")?;
+        let file = folder.file("zone");
+        fs::write(&file, &traffic.zone).context("writing the zone")?;
+        Ok(Self { traffic, input: (ZONE, file), _folder: folder })
+    }
+
+    /// Brings the queries to dom0, and tells it where the guest will be.
+    pub(super) fn bring(&self, dom0: &Dom0) -> Result<()> {
+        dom0.push(HITS, &self.traffic.hits)?;
+        dom0.push(MISSES, &self.traffic.misses)?;
+        // Or dom0 would ask for the guest's address once a second, and the first answer be as late.
+        dom0.sh(&format!("arp -s {} {}", target(), VifWish::new(NUMBER).mac())).map(drop)
+    }
+}
+
 pub(crate) fn run(options: &Options) -> Result<()> {
     let lab = Lab::open()?;
-    let traffic = Traffic::new(SEED, QUERIES)?;
-    let folder = Folder::take(&lab, "bench-dns-zone")?;
-    let zone = (ZONE, folder.file("zone"));
-    fs::write(&zone.1, &traffic.zone).context("writing the zone")?;
+    let zone = Zone::new(&lab)?;
     let wish = Wish {
-        image: "dns",
+        image: IMAGE,
         memory_mib: Some(MEMORY_MIB),
-        input: Some(&zone),
-        more_of_linux: &traffic.nsd(&lab.tools(On::Dom0, &Progress::new())?)?,
+        input: Some(&zone.input),
+        more_of_linux: &zone.traffic.nsd(&lab.tools(On::Dom0, &Progress::new())?)?,
         ..Wish::default()
     };
     let load = Load::new(&lab, &options.common, &wish, "an answer")?;
-    load.shop.dom0.push(HITS, &traffic.hits)?;
-    load.shop.dom0.push(MISSES, &traffic.misses)?;
-    // Or dom0 would ask for the guest's address once a second, and the first answer be as late.
-    load.shop.dom0.sh(&format!("arp -s {} {}", target(), VifWish::new(NUMBER).mac()))?;
+    zone.bring(&load.shop.dom0)?;
     let mut run = Run { load };
     if options.only.contains(&Group::Jobs) {
         run.jobs()?;

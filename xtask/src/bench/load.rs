@@ -29,8 +29,8 @@ pub(crate) struct Common {
     /// More of the image's command line
     #[arg(long, value_name = "STR", default_value = "")]
     pub(crate) args: String,
-    /// Compile the image to be small or fast, whatever it asks for itself
-    #[arg(long, value_name = "size|speed")]
+    /// Compile the image to be small, fast or both, whatever it asks for itself
+    #[arg(long, value_name = "size|balance|speed")]
     pub(crate) optimise: Option<Optimise>,
     /// Interrupt controller of the board
     #[arg(long, default_value = "3", value_parser = ["2", "3"])]

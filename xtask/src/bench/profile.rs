@@ -11,6 +11,7 @@ use fata_lab::{
     Symboliser, Vif, VifWish, Worker, XenVersion, XlDomU, address, xen_symbols,
 };
 
+use super::dns::{self, Zone};
 use super::work::{FIRST_MARK, PEER, mark};
 use crate::table;
 
@@ -31,6 +32,9 @@ pub(crate) struct Options {
     /// Give it a network card, and have it driven from dom0 by this job (KIND,SIZE,COUNT), twice; the second time counts
     #[arg(long, value_name = "JOB", conflicts_with_all = ["disk", "lines"])]
     load: Option<String>,
+    /// Give it a network card, and count from its start until it answers dom0
+    #[arg(long, conflicts_with_all = ["disk", "lines", "load", "recovery"])]
+    birth: bool,
     /// Give it a network card, and take its backend away and back, twice; the second time counts
     #[arg(long, conflicts_with_all = ["disk", "lines", "load"])]
     recovery: bool,
@@ -40,8 +44,8 @@ pub(crate) struct Options {
     /// How many functions are shown
     #[arg(long, value_name = "N", default_value_t = 40)]
     top: usize,
-    /// Compile it to be small or fast, whatever it asks for itself
-    #[arg(long, value_name = "size|speed")]
+    /// Compile it to be small, fast or both, whatever it asks for itself
+    #[arg(long, value_name = "size|balance|speed")]
     optimise: Option<Optimise>,
     /// Interrupt controller of the board
     #[arg(long, default_value = "3", value_parser = ["2", "3"])]
@@ -55,7 +59,10 @@ const TIMEOUT: Duration = Duration::from_secs(600);
 pub(crate) fn run(options: &Options) -> Result<()> {
     let lab = Lab::open()?;
     let ui = Progress::new();
-    let request = BuildRequest { optimise: options.optimise, ..BuildRequest::new(&options.name) };
+    // A name server is asked for names.
+    let zone = (options.name == dns::IMAGE).then(|| Zone::new(&lab)).transpose()?;
+    let input = zone.as_ref().map(|zone| zone.input.clone());
+    let request = BuildRequest { optimise: options.optimise, input, ..BuildRequest::new(&options.name) };
     let built = lab.build(&request, &ui)?;
     let symbols = Symboliser::open(&built.elf)?;
     let xen = xen_symbols(&lab.xen(XenVersion::V4_20, &ui)?.hypervisor)?;
@@ -76,11 +83,18 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     let step = ui.step(&options.name);
     step.busy("at work");
-    if let Some(job) = &options.load {
+    if let Some(zone) = &zone {
+        zone.bring(&dom0)?;
+    }
+    if options.load.is_some() || options.birth {
         let parts = lab.xen(XenVersion::V4_20, &ui)?;
-        load(&dom0, &Worker::new(&lab, &parts, &ui)?.program, &mut domu, job)?;
+        let program = Worker::new(&lab, &parts, &ui)?.program;
+        let await_it = if zone.is_some() { "await-name" } else { "await" };
+        load(&dom0, &program, &mut domu, await_it, options.load.as_deref())?;
         step.done("profiled");
-        let profile = Profile::between_marks(&dom0.folder, SECOND_JOB, SECOND_JOB + 1)?;
+        let (from, to) =
+            if options.birth { (BIRTH, FIRST_MARK as usize) } else { (SECOND_JOB, SECOND_JOB + 1) };
+        let profile = Profile::between_marks(&dom0.folder, from, to)?;
         print!("\n{}", as_table(options, &profile, &profile.functions(&symbols, &xen)));
         return Ok(());
     }
@@ -109,15 +123,15 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Has a server do a job twice.
-fn load(dom0: &Dom0, program: &Path, domu: &mut XlDomU, job: &str) -> Result<()> {
+/// Has a server answer, and if there is one, do a job twice.
+fn load(dom0: &Dom0, program: &Path, domu: &mut XlDomU, await_it: &str, job: Option<&str>) -> Result<()> {
     domu.args = format!("{} {}", address(NUMBER), domu.args);
     domu.vifs.push(VifWish::new(NUMBER).spec());
     dom0.push(PEER, &fs::read(program).with_context(|| format!("reading {}", program.display()))?)?;
-    dom0.create_alone(domu)?;
-    let script = format!(
-        "chmod +x {PEER} && {PEER} await 10.0.0.{NUMBER} 30000 && {PEER} load 10.0.0.{NUMBER} '{job};{job}'"
-    );
+    dom0.sh(&format!("chmod +x {PEER}"))?;
+    dom0.create_after(domu, &mark(BIRTH as u32))?;
+    let jobs = job.map(|job| format!(" && {PEER} load 10.0.0.{NUMBER} '{job};{job}'"));
+    let script = format!("{PEER} {await_it} 10.0.0.{NUMBER} 30000{}", jobs.unwrap_or_default());
     let said = dom0.run(&script, TIMEOUT)?;
     ensure!(said.code == 0, "the load ended with:\n{}", said.text());
     Ok(())
@@ -140,6 +154,8 @@ fn recovery(dom0: &Dom0, program: &Path, domu: &mut XlDomU) -> Result<()> {
 
 /// Set right before the backend comes back.
 const BACK_MARK: u32 = 2;
+/// Set right before it is created.
+const BIRTH: usize = 1;
 /// Its first mark.
 const SECOND_JOB: usize = FIRST_MARK as usize + 2;
 /// The last byte of the image's address.

@@ -32,8 +32,8 @@ pub(crate) struct Options {
     /// Sizes of the rings, as powers of two; the one that the client writes is of 11 where the other is of 10
     #[arg(long, value_delimiter = ',', default_value = "16", value_parser = clap::value_parser!(u32).range(11..=20))]
     orders: Vec<u32>,
-    /// Compile the image to be small or fast, whatever it asks for itself
-    #[arg(long, value_name = "size|speed")]
+    /// Compile the image to be small, fast or both, whatever it asks for itself
+    #[arg(long, value_name = "size|balance|speed")]
     optimise: Option<Optimise>,
     /// Interrupt controller of the board
     #[arg(long, default_value = "3", value_parser = ["2", "3"])]

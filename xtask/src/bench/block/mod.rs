@@ -33,8 +33,8 @@ pub(crate) struct Options {
     /// More of block-bench's command line (persistent=0)
     #[arg(long, value_name = "STR", default_value = "")]
     args: String,
-    /// Compile the image to be small or fast, whatever it asks for itself
-    #[arg(long, value_name = "size|speed")]
+    /// Compile the image to be small, fast or both, whatever it asks for itself
+    #[arg(long, value_name = "size|balance|speed")]
     optimise: Option<Optimise>,
     /// Interrupt controller of the board
     #[arg(long, default_value = "3", value_parser = ["2", "3"])]
