@@ -11,6 +11,7 @@ mod machine;
 mod net;
 mod profile;
 mod report;
+mod tcp;
 mod time;
 mod vchan;
 mod work;
@@ -27,6 +28,7 @@ pub(crate) enum Bench {
     /// Measure requests to Xenstore, beside a Linux guest with the same xenstored
     Xenstore(base::Options),
     Net(net::Options),
+    Tcp(tcp::Options),
     Dns(dns::Options),
     Http(http::Options),
     Vchan(vchan::Options),
@@ -40,6 +42,7 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
         Bench::Events(options) => base::events(options),
         Bench::Xenstore(options) => base::xenstore(options),
         Bench::Net(options) => net::run(options),
+        Bench::Tcp(options) => tcp::run(options),
         Bench::Dns(options) => dns::run(options),
         Bench::Http(options) => http::run(options),
         Bench::Vchan(options) => vchan::run(options),
