@@ -108,7 +108,7 @@ impl Card<'_> {
         let (left, right) = (width(self.name), width(&said));
         let all = left + right;
         let mut out = String::new();
-        let _ = write!(
+        let _ = writeln!(
             out,
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{all}\" height=\"20\" role=\"img\" \
              aria-label=\"{name}: {said}\"><title>{name}: {said}</title>\
@@ -117,7 +117,7 @@ impl Card<'_> {
              <rect x=\"{left}\" width=\"{right}\" height=\"20\" fill=\"#17806d\"/></g>\
              <g fill=\"#fff\" font-family=\"DejaVu Sans Mono,Menlo,Consolas,monospace\" font-size=\"11\">\
              <text x=\"{PADDING}\" y=\"14\" textLength=\"{left_text}\">{name}</text>\
-             <text x=\"{right_at}\" y=\"14\" textLength=\"{right_text}\">{said}</text></g></svg>\n",
+             <text x=\"{right_at}\" y=\"14\" textLength=\"{right_text}\">{said}</text></g></svg>",
             name = Marked(self.name),
             left_text = left - 2 * PADDING,
             right_at = left + PADDING,

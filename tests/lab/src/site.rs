@@ -12,6 +12,7 @@ use fata_site::{Encoding, Site};
 use crate::host::XlDomU;
 use crate::image::{BuildRequest, replace};
 use crate::lab::Lab;
+use crate::optimise::Optimise;
 use crate::progress::Progress;
 
 /// The image that serves, without HTTPS and with it.
@@ -41,6 +42,8 @@ pub struct SiteWish {
     pub memory_mib: Option<u32>,
     /// Its command line.
     pub args: String,
+    /// How the image is compiled, if not as it wishes itself.
+    pub optimise: Option<Optimise>,
     /// When the pages were last changed, in seconds since 1970, if nobody else is to be asked.
     pub changed: Option<u64>,
 }
@@ -73,7 +76,9 @@ impl Lab {
             "{:?} is not the name of a domain and its files",
             wish.name
         );
-        let built = self.build(&BuildRequest::new(IMAGES[usize::from(wish.tls.is_some())]), ui)?;
+        let image = IMAGES[usize::from(wish.tls.is_some())];
+        let request = BuildRequest { optimise: wish.optimise, ..BuildRequest::new(image) };
+        let built = self.build(&request, ui)?;
         let bare = fs::read(&built.image)?;
         let (blob, compressed) = self.pack_site(wish)?;
         let site = Site::open(&blob).context("what was packed cannot be read")?;
@@ -247,6 +252,7 @@ impl SiteWish {
             disk: false,
             memory_mib: None,
             args: String::new(),
+            optimise: None,
             changed: None,
         })
     }

@@ -3,7 +3,7 @@
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use fata_lab::{Lab, On, Pages, Progress, VifWish, XlDomU, address};
+use fata_lab::{Folder, Lab, On, Pages, Progress, VifWish, XlDomU, address};
 
 use super::load::{Common, Job, Load, NUMBER, Per, target};
 use super::work::{Guest, WITH_XEN, Wish};
@@ -43,7 +43,10 @@ const CREATION: u64 = 100;
 pub(crate) fn run(options: &Options) -> Result<()> {
     let lab = Lab::open()?;
     let pages = Pages::new();
+    let folder = Folder::take(&lab, "bench-http-pages")?;
+    pages.write(&folder.path)?;
     let wish = Wish {
+        pages: Some(&folder.path),
         image: "website",
         memory_mib: Some(MEMORY_MIB),
         more_of_linux: &pages.nginx(&lab.tools(On::Dom0, &Progress::new())?)?,

@@ -8,8 +8,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use fata_lab::{
-    BuildRequest, Config, Counter, Counts, Dom0, End, Folder, Gic, Lab, Optimise, Progress, Span, Worker,
-    XenVersion, XlDomU,
+    BuildRequest, Config, Counter, Counts, Dom0, End, Folder, Gic, Lab, Optimise, Progress, SiteWish, Span,
+    Worker, XenVersion, XlDomU,
 };
 
 /// Who does the jobs.
@@ -50,6 +50,8 @@ pub(crate) struct Wish<'a> {
     pub(crate) memory_mib: Option<u32>,
     /// What the image reads when it is built.
     pub(crate) input: Option<&'a (&'static str, PathBuf)>,
+    /// The pages that are put behind the image.
+    pub(crate) pages: Option<&'a Path>,
     /// What Linux has besides: an archive to follow its initial RAM disk.
     pub(crate) more_of_linux: &'a [u8],
 }
@@ -105,7 +107,14 @@ impl Workshop {
         let fata_mib = wish.memory_mib.unwrap_or(FATA_MIB);
         let fata = match wish.only {
             Some(Guest::Linux) => None,
-            _ => Some(copy(&lab.build(&request, ui)?.image, wish.image)?),
+            _ => Some(match wish.pages {
+                Some(pages) => {
+                    let mut site = SiteWish::new(lab, wish.image, pages)?;
+                    (site.out, site.optimise) = (folder.path.clone(), wish.optimise);
+                    lab.site(&site, ui)?.image
+                }
+                None => copy(&lab.build(&request, ui)?.image, wish.image)?,
+            }),
         };
         let linux = Worker::new(lab, &parts, ui)?;
         let ramdisk = copy(&linux.ramdisk, "initrd")?;
