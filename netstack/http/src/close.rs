@@ -18,15 +18,18 @@ use fata_rt::Rt;
 const MOST: usize = 1 << 20;
 
 /// Reads and throws away what still comes, until its end, but not for long: for the end of a connection that the client does
-/// not expect. Before it, the caller says that nothing more will be written ([`TcpStream::shutdown`]).
-pub async fn linger<T: Read>(rt: &Rt, stream: &mut T, limits: &Limits) {
+/// not expect. Before it, the caller says that nothing more will be written ([`TcpStream::shutdown`]). True if the client has
+/// ended it; if not, it has had the time to read what was said, and a reset is due to what it sends yet.
+pub async fn linger<T: Read>(rt: &Rt, stream: &mut T, limits: &Limits) -> bool {
     let mut patience = Patience::new(rt);
     let until_ns = patience.after(limits.linger);
     let (mut room, mut all) = ([0; 256], 0);
-    while let Ok(Ok(count @ 1..)) = patience.until(until_ns, stream.read(&mut room)).await
-        && all < MOST
-    {
-        all += count;
+    loop {
+        match patience.until(until_ns, stream.read(&mut room)).await {
+            Ok(Ok(count @ 1..)) if all < MOST => all += count,
+            Ok(Ok(1..)) | Err(_) => return false,
+            Ok(Ok(0) | Err(_)) => return true,
+        }
     }
 }
 
@@ -58,7 +61,9 @@ pub async fn close(server: &Server, stream: TcpStream, ended: Ended) {
         Manner::Drop => {}
         Manner::Linger => {
             stream.shutdown();
-            linger(server.rt(), &mut &stream, server.limits()).await;
+            if !linger(server.rt(), &mut &stream, server.limits()).await {
+                stream.abort();
+            }
         }
         Manner::Abort => stream.abort(),
     }
