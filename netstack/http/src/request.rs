@@ -47,7 +47,12 @@ impl Text {
         if !self.has_host(host) {
             put(&mut self.host, core::str::from_utf8(host).map_err(|_| Rule::Host)?)?;
         }
-        put(&mut self.target, target)
+        // Of `http://host` and `http://host?query`.
+        let start = if target.starts_with(['/', '*']) { "" } else { "/" };
+        put(&mut self.target, start)?;
+        self.target.try_reserve(target.len()).map_err(|_| Error::NoMemory)?;
+        self.target.push_str(target);
+        Ok(())
     }
 }
 
@@ -72,8 +77,6 @@ impl<'a> Request<'a> {
             Some(mark) => (&target[..mark], Some(&target[mark + 1..])),
             None => (target, None),
         };
-        // Of `http://host`.
-        let path = if path.is_empty() { "/" } else { path };
         let path = if path == "*" || path::is_plain(path) {
             path
         } else {
@@ -86,7 +89,7 @@ impl<'a> Request<'a> {
             query,
             host,
             fields: Fields::new(bytes, fields, head.seen),
-            target: if target.starts_with('/') || target == "*" { target } else { "/" },
+            target,
             is_old: head.minor == 0,
             method_name: match head.method {
                 Method::Other => head.name.text(bytes),

@@ -332,7 +332,7 @@ pub(crate) enum Settled {
 pub(crate) fn manner(error: Error) -> Manner {
     match error {
         Error::Broken { .. } => Manner::Drop,
-        Error::Late(At::Sending) | Error::NoMemory => Manner::Abort,
+        Error::Late(At::Sending) => Manner::Abort,
         _ => Manner::Linger,
     }
 }

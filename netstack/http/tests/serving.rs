@@ -387,6 +387,13 @@ fn a_path_is_what_it_leads_to() {
     assert_eq!(body("/names/a/b/c?d=%41"), "a+b/c?d=%41@a");
     assert_eq!(body("/x/../names/%61%20b/./c%3f?"), "a b+c??@a");
     assert_eq!(body("http://H:1/names/a/b"), "a+b?-@H:1");
+    let targets = Rc::new(RefCell::new(Vec::new()));
+    let told = targets.clone();
+    let log = move |record: &Record<'_>| told.borrow_mut().push(record.request.unwrap().target.to_owned());
+    let options = Options { log: Some(Rc::new(log)), ..Options::default() };
+    let sent = ["/a/../b?c", "http://a", "http://a?x", "http://a/%41?"];
+    talk_as(vec![sent.map(|target| get(target, "")).concat().into()], Behind::End, options);
+    assert_eq!(targets.take(), ["/a/../b?c", "/", "/?x", "/%41?"]);
 }
 
 /// Any requests at all, mixed and cut anywhere, have the answers that each has alone.
