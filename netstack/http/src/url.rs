@@ -169,7 +169,8 @@ fn authority_of(authority: &str) -> Result<(&str, Option<u16>), BadUrl> {
     };
     // What looks like an address of four numbers is one, or it would be read in several ways.
     let last = host.rsplit('.').find(|part| !part.is_empty()).unwrap_or_default();
-    let is_numeric = last.bytes().all(|byte| byte.is_ascii_digit()) || last.starts_with("0x");
+    let is_numeric =
+        last.bytes().all(|byte| byte.is_ascii_digit()) || last.starts_with("0x") || last.starts_with("0X");
     let is_v4 = || host.parse::<Ipv4Addr>().is_ok();
     let is_name = !host.is_empty() && is_authority(host.as_bytes()) && (!is_numeric || is_v4());
     if !is_name && !host.contains(':') {
@@ -290,6 +291,7 @@ mod tests {
             ("http://::1/", BadUrl::Host),
             ("http://127.1/", BadUrl::Host),
             ("http://0x7f000001/", BadUrl::Host),
+            ("http://0X7F000001/", BadUrl::Host),
             ("http://2130706433/", BadUrl::Host),
             ("http://127.0.0.1./", BadUrl::Host),
             ("http://a:0/", BadUrl::Port),

@@ -18,7 +18,8 @@ pub fn http_urls(input: &[u8]) {
         sound(&url);
         // The same from everywhere.
         assert_eq!(base.join(&url.to_string()).as_ref(), Ok(&url));
-        assert_eq!(url.join(url.target()).map(|same| same.path().starts_with("//") || same == url), Ok(true));
+        // What begins with two slashes names a host where it stands alone.
+        assert!(url.target().starts_with("//") || url.join(url.target()).as_ref() == Ok(&url));
         target(&url, &base);
     }
     let (pattern, path) = text.split_once(' ').unwrap_or((text, ""));
@@ -58,8 +59,7 @@ fn target(url: &Url, base: &Url) {
             let path = request.path;
             assert!(path.starts_with('/') && !path.split('/').any(|part| part == "." || part == ".."));
             assert_eq!(request.query.is_some(), url.target().contains('?'));
-            // Its own target leads back to it.
-            assert!(base.join(request.target).is_ok());
+            assert!(request.target.starts_with("//") || base.join(request.target).is_ok());
             exchange.reply(Status::OK).empty().await
         })
         .await;
