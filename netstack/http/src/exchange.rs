@@ -173,11 +173,7 @@ impl<'a, T: Read + Write> Exchange<'a, T> {
                     self.out.extend_from_slice(b"\r\n");
                 }
             }
-            if let Some(date) = self.server.date() {
-                self.out.extend_from_slice(b"Date: ");
-                self.out.extend_from_slice(&date);
-                self.out.extend_from_slice(b"\r\n");
-            }
+            self.server.push_date(self.out);
         }
         Reply { exchange: self, status, error }
     }
@@ -374,11 +370,11 @@ impl<'x, 'a, T: Read + Write> Reply<'x, 'a, T> {
             Framing::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
             Framing::None | Framing::Close => {}
         }
-        match (exchange.keeps, exchange.is_old) {
-            (false, _) => out.extend_from_slice(b"Connection: close\r\n\r\n"),
-            (true, true) => out.extend_from_slice(b"Connection: keep-alive\r\n\r\n"),
-            (true, false) => out.extend_from_slice(b"\r\n"),
-        }
+        out.extend_from_slice(match (exchange.keeps, exchange.is_old) {
+            (false, _) => b"Connection: close\r\n\r\n",
+            (true, true) => b"Connection: keep-alive\r\n\r\n",
+            (true, false) => b"\r\n",
+        });
         exchange.sent = Sent::Begun;
         exchange.status = Some(self.status);
         Ok(())

@@ -44,9 +44,21 @@ pub(crate) struct Field {
 pub(crate) struct Seen(u64);
 
 impl Seen {
-    fn bit(name: &str) -> u64 {
-        let first = name.as_bytes().first().map_or(0, |first| first | 0x20);
-        1 << ((name.len() * 5 + usize::from(first)) % 64)
+    const fn bit(name: &str) -> u64 {
+        match name.as_bytes() {
+            [first, ..] => 1 << ((name.len() * 5 + (*first | 0x20) as usize) % 64),
+            [] => 0,
+        }
+    }
+
+    /// All of these.
+    pub(crate) const fn of(names: &[&str]) -> Self {
+        let (mut all, mut at) = (0, 0);
+        while at < names.len() {
+            all |= Self::bit(names[at]);
+            at += 1;
+        }
+        Self(all)
     }
 
     pub(crate) fn note(&mut self, name: &str) {
@@ -65,6 +77,11 @@ pub struct Fields<'a> {
 impl<'a> Fields<'a> {
     pub(crate) fn new(head: &'a [u8], fields: &'a [Field], seen: Seen) -> Self {
         Self { head, fields, seen }
+    }
+
+    /// Whether there may be any of these.
+    pub(crate) fn may_have(self, names: Seen) -> bool {
+        self.seen.0 & names.0 != 0
     }
 
     /// The value of the first with this name, if it is UTF-8.

@@ -1,7 +1,7 @@
 //! Parts of things (RFC 9110 section 14).
 
 use crate::conditions::{Validators, Verdict, if_range, preconditions};
-use crate::fields::Fields;
+use crate::fields::{Fields, Seen};
 use crate::method::Method;
 use crate::request::Request;
 use crate::words::{list, number};
@@ -49,8 +49,15 @@ pub enum Selection {
     Unsatisfiable,
 }
 
+/// Without any of them there is nothing to consider.
+const CONSIDERED: Seen =
+    Seen::of(&["if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "range"]);
+
 /// What of a thing with so many bytes a request is for, all conditions and ranges considered.
 pub fn select(request: &Request<'_>, current: &Validators<'_>, len: u64) -> Selection {
+    if !request.fields.may_have(CONSIDERED) {
+        return Selection::Full;
+    }
     match preconditions(request, Some(current)) {
         Verdict::Met => {}
         Verdict::NotModified => return Selection::NotModified,

@@ -9,6 +9,7 @@ use crate::limits::Limits;
 use crate::link::Link;
 use crate::request::{Request, Text};
 use crate::status::Status;
+use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
@@ -60,9 +61,11 @@ pub struct Server(Rc<Shared>);
 struct Shared {
     rt: Rt,
     options: Options,
-    /// The last date that was sent.
-    dated: Cell<(u64, [u8; date::LEN])>,
-    spare: RefCell<Vec<Scratch>>,
+    /// The last date that was sent, as a line, and its second.
+    dated: RefCell<(u64, [u8; DATE_LEN])>,
+    /// What connections have put back, and how much of it there is.
+    spare: Cell<Option<Box<Scratch>>>,
+    spares: Cell<usize>,
 }
 
 /// What a connection needs while it has something to do.
@@ -76,7 +79,12 @@ pub(crate) struct Scratch {
     path: Vec<u8>,
     /// Answers that were not written yet.
     out: Vec<u8>,
+    /// Another that was put back.
+    next: Option<Box<Self>>,
 }
+
+/// Of a line that tells the date.
+const DATE_LEN: usize = date::LEN + 8;
 
 /// Of them, kept for connections to come.
 const SPARE: usize = 32;
@@ -86,8 +94,8 @@ const TURN: u32 = 16;
 impl Server {
     /// A server.
     pub fn new(rt: &Rt, options: Options) -> Self {
-        let dated = Cell::new((0, date(0)));
-        Self(Rc::new(Shared { rt: rt.clone(), options, dated, spare: RefCell::default() }))
+        let (dated, spare) = (RefCell::new((0, date_line(0))), Cell::default());
+        Self(Rc::new(Shared { rt: rt.clone(), options, dated, spare, spares: Cell::default() }))
     }
 
     /// The run loop it is on.
@@ -104,16 +112,14 @@ impl Server {
         self.0.options.gather
     }
 
-    /// The date, if anybody knows it.
-    pub(crate) fn date(&self) -> Option<[u8; date::LEN]> {
-        let now = (self.0.options.clock.as_ref()?)()?;
-        let (at, text) = self.0.dated.get();
-        if at == now {
-            return Some(text);
+    /// Adds a line that tells the date, if anybody knows it.
+    pub(crate) fn push_date(&self, out: &mut Vec<u8>) {
+        let Some(now) = self.0.options.clock.as_ref().and_then(|clock| clock()) else { return };
+        let mut dated = self.0.dated.borrow_mut();
+        if dated.0 != now {
+            *dated = (now, date_line(now));
         }
-        let text = date(now);
-        self.0.dated.set((now, text));
-        Some(text)
+        out.extend_from_slice(&dated.1);
     }
 
     fn log(&self, record: &Record<'_>) {
@@ -122,22 +128,31 @@ impl Server {
         }
     }
 
-    fn scratch(&self) -> Result<Scratch, Error> {
-        if let Some(scratch) = self.0.spare.borrow_mut().pop() {
+    fn scratch(&self) -> Result<Box<Scratch>, Error> {
+        if let Some(mut scratch) = self.0.spare.take() {
+            self.0.spare.set(scratch.next.take());
+            self.0.spares.set(self.0.spares.get() - 1);
             return Ok(scratch);
         }
-        let mut scratch = Scratch::default();
+        let mut scratch = Box::<Scratch>::default();
         scratch.out.try_reserve_exact(self.gather()).map_err(|_| Error::NoMemory)?;
         Ok(scratch)
     }
 
-    fn put_back(&self, mut scratch: Scratch) {
-        let mut spare = self.0.spare.borrow_mut();
-        if spare.len() < SPARE {
+    fn put_back(&self, mut scratch: Box<Scratch>) {
+        if self.0.spares.get() < SPARE {
+            self.0.spares.set(self.0.spares.get() + 1);
             scratch.out.clear();
-            spare.push(scratch);
+            scratch.next = self.0.spare.take();
+            self.0.spare.set(Some(scratch));
         }
     }
+}
+
+fn date_line(seconds: u64) -> [u8; DATE_LEN] {
+    let mut line = *b"Date:                              \r\n";
+    line[6..][..date::LEN].copy_from_slice(&date(seconds));
+    line
 }
 
 impl fmt::Debug for Server {
@@ -212,7 +227,7 @@ where
 struct Connection<'s, T> {
     server: &'s Server,
     link: Link<T>,
-    scratch: Option<Scratch>,
+    scratch: Option<Box<Scratch>>,
     requests: u32,
 }
 
@@ -235,7 +250,7 @@ impl<T: Read + Write> Connection<'_, T> {
             let error = head.err().unwrap_or(Error::NoMemory);
             return Err((error, manner(error)));
         };
-        let Scratch { head: bytes, fields, text, path, out } = scratch;
+        let Scratch { head: bytes, fields, text, path, out, .. } = &mut **scratch;
         let mut exchange = Exchange::new(server, link, out);
         let request = head.and_then(|head| {
             let request = Request::new(bytes, &head, fields, text, path)?;
