@@ -1,20 +1,40 @@
 //! HTTP/1.1 (RFC 9110 and 9112): a server and a client, over any stream of bytes.
 //!
-//! [`serve`] serves a connection:
+//! A server in ten lines, on a port of a network stack:
 //!
 //! ```
-//! # use fata_http::{Error, Method, Server, Status, serve};
-//! # async fn connection<T: embedded_io_async::Read + embedded_io_async::Write>(server: &Server, stream: T) {
-//! let ended = serve(server, stream, async |request, exchange| match (request.method, request.path) {
-//!     (Method::Get | Method::Head, "/") => {
-//!         exchange.reply(Status::OK).header("Content-Type", "text/plain").body(b"Hello, world.\n").await
-//!     }
-//!     _ => Err(Status::NOT_FOUND.into()),
-//! })
-//! .await;
-//! # let _ = ended;
-//! # }
+//! # use fata_http::{Client, Limits, Method, Options, Server, Status, Url, serve_port};
+//! # use fata_netstack::{Stack, tcp};
+//! # use fata_rt::Rt;
+//! async fn app(rt: &Rt, stack: &Stack) -> Result<(), fata_netstack::Error> {
+//!     let server = Server::new(rt, Options::default());
+//!     let listener = stack.listen(80, 64, tcp::Options::default())?;
+//!     serve_port(&server, &listener, 1000, async |request, exchange| match (request.method, request.path) {
+//!         (Method::Get | Method::Head, "/") => exchange.reply(Status::OK).body(b"Hello, world.\n").await,
+//!         _ => Err(Status::NOT_FOUND.into()),
+//!     })
+//!     .await;
+//!     Ok(())
+//! }
+//! # fata_sim::alone(async |rt| {
+//! #     let (a, b, _) = fata_link::wire::pair(Default::default());
+//! #     let start = |link, address, seed| {
+//! #         let mut config = fata_netstack::Config::default();
+//! #         config.word("ip", address).unwrap();
+//! #         Stack::start(&rt, link, config, &fata_netstack::Random::known(seed))
+//! #     };
+//! #     let (here, there) = (start(a, "10.0.0.1/24", 1), start(b, "10.0.0.2/24", 2));
+//! #     let rt2 = rt.clone();
+//! #     drop(rt.spawn(async move { app(&rt2, &there).await.unwrap() }));
+//! #     let place = fata_netstack::IpEndpoint::new(fata_netstack::IpAddress::v4(10, 0, 0, 2), 80);
+//! #     let stream = here.connect(place, tcp::Options::default()).await.unwrap();
+//! #     let mut client = Client::new(&rt, stream, Limits::default());
+//! #     let mut answer = client.request(Method::Get, &Url::parse("http://a").unwrap()).send().await.unwrap();
+//! #     assert_eq!(answer.read_all(99).await.unwrap(), b"Hello, world.\n");
+//! # });
 //! ```
+//!
+//! [`serve`] serves a connection by any other stream. [`Client`] asks by one.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 

@@ -98,7 +98,7 @@ impl<R: Copy> Routes<R> {
                 path => matches(pattern, path),
             };
             let Some(places) = places else { continue };
-            if *method == wanted {
+            if *method == request.method || *method == wanted {
                 return Ok((*route, places));
             }
             allowed |= bit(*method);

@@ -429,3 +429,18 @@ fn requests_in_any_order_and_pieces_are_answered_as_each_alone() {
         assert_eq!((text, ended.why), (output, Ok(End::Client)));
     }
 }
+
+/// A thousand of them wait in two megabytes, of which one is for what comes.
+#[test]
+fn a_connection_takes_little_memory() {
+    alone(async |rt| {
+        let server = Server::new(&rt, Options::default());
+        let serving = serve(&server, Script::new([], Behind::End), async |_, exchange| {
+            exchange.reply(Status::OK).body(b"").await
+        });
+        let size = size_of_val(&serving);
+        println!("{size}");
+        assert!(size < 1500);
+        assert_eq!(serving.await.why, Ok(End::Client));
+    });
+}
