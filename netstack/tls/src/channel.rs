@@ -392,6 +392,11 @@ impl Channel {
         self.tx.seq += 1;
     }
 
+    /// How much memory its buffers take.
+    pub(crate) fn held(&self) -> usize {
+        self.buffer.capacity() + self.out.capacity() + self.message.capacity()
+    }
+
     /// What is to be sent.
     pub(crate) fn to_send(&self) -> &[u8] {
         &self.out[self.sent..]
@@ -403,6 +408,17 @@ impl Channel {
         if self.sent >= self.out.len() {
             self.sent = 0;
             self.out = Vec::new();
+        }
+    }
+}
+
+#[cfg(any(test, feature = "rude"))]
+impl Channel {
+    /// Asks for new keys, while changing our own.
+    pub(crate) fn ask_for_update(&mut self) {
+        if let Ok(fresh) = self.fresh() {
+            self.seal(HANDSHAKE, &[KEY_UPDATE, 0, 0, 1, 1]);
+            self.tx = fresh;
         }
     }
 }
@@ -428,10 +444,5 @@ impl Channel {
     pub(crate) fn would_open(&self, record: &[u8]) -> bool {
         let mut sealed = record[HEADER..].to_vec();
         self.rx.keys.open(self.rx.seq, record[0], &mut sealed).is_ok()
-    }
-
-    /// How much its buffers hold.
-    pub(crate) fn held(&self) -> usize {
-        self.buffer.capacity() + self.out.capacity() + self.message.capacity()
     }
 }

@@ -30,6 +30,23 @@ impl<IO> Stream<IO> {
         Ref::map(self.channel.borrow(), Channel::facts)
     }
 
+    /// How many bytes its buffers hold: none while it waits, and less than 40 KiB at any time.
+    pub fn buffered(&self) -> usize {
+        self.channel.borrow().held()
+    }
+
+    /// Seals any record, to be sent when this is flushed.
+    #[cfg(feature = "rude")]
+    pub fn seal(&self, kind: u8, plain: &[u8]) {
+        self.channel.borrow_mut().seal(kind, plain);
+    }
+
+    /// Asks for new keys, which TLS 1.3 can.
+    #[cfg(feature = "rude")]
+    pub fn ask_for_update(&self) {
+        self.channel.borrow_mut().ask_for_update();
+    }
+
     /// What carries it.
     pub fn io(&self) -> &IO {
         &self.io
