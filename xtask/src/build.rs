@@ -2,7 +2,7 @@
 
 use anyhow::{Result, anyhow};
 use clap::Args;
-use fata_lab::{Arch, BuildRequest, Built, Lab, Optimise, Progress};
+use fata_lab::{Arch, BuildRequest, Built, Cpu, Lab, Optimise, Progress};
 use serde_json::json;
 
 use crate::table;
@@ -18,6 +18,9 @@ pub(crate) struct Options {
     /// Compile it to be small, fast or both, whatever it asks for itself
     #[arg(long, value_name = "size|balance|speed")]
     optimise: Option<Optimise>,
+    /// Count on the CPU's instructions for AES and SHA, or not, whatever it asks for itself
+    #[arg(long, value_name = "portable|crypto")]
+    cpu: Option<Cpu>,
     /// Log with defmt frames instead of text
     #[arg(long)]
     defmt: bool,
@@ -31,6 +34,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let mut request = BuildRequest::new(&options.name);
     request.arch = Arch::named(&options.arch).map_err(|reason| anyhow!("--arch: {reason}"))?;
     request.optimise = options.optimise;
+    request.cpu = options.cpu;
     if options.defmt {
         request.features.push("defmt".to_owned());
     }
@@ -50,6 +54,7 @@ fn as_json(built: &Built) -> serde_json::Value {
         "elf": built.elf,
         "image_bytes": built.image_bytes,
         "optimise": built.optimise.to_string(),
+        "cpu": built.cpu.to_string(),
         "memory_bytes": built.memory_bytes,
         "sections": built.sections.iter().map(section).collect::<Vec<_>>(),
     })
@@ -66,12 +71,13 @@ fn as_table(built: &Built) -> String {
     };
     let rows: Vec<_> = built.sections.iter().map(row).collect();
     format!(
-        "{}\nimage   {}\nELF     {}\nbytes   {} in the file, {} in memory, compiled for {}\n",
+        "{}\nimage   {}\nELF     {}\nbytes   {} in the file, {} in memory, compiled for {}, {} CPU\n",
         table::render(["section", "address", "bytes", "in the file"], &rows),
         built.image.display(),
         built.elf.display(),
         built.image_bytes,
         built.memory_bytes,
         built.optimise,
+        built.cpu,
     )
 }

@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use fata_lab::{
-    Annotator, BuildRequest, Config, Contents, DiskWish, Dom0, Dom0less, DomU, End, Forward, Gic, Guest, Lab,
-    Left, Optimise, Progress, Recording, Symboliser, Terminal, Transcript, Vif, VifWish, XenVersion, XlDomU,
+    Annotator, BuildRequest, Config, Contents, Cpu, DiskWish, Dom0, Dom0less, DomU, End, Forward, Gic, Guest,
+    Lab, Left, Optimise, Progress, Recording, Symboliser, Terminal, Transcript, Vif, VifWish, XenVersion,
+    XlDomU,
 };
 
 /// Where Xen loads a guest's image (xen/include/public/arch-arm.h, GUEST_RAM0_BASE).
@@ -59,6 +60,9 @@ pub(crate) struct Options {
     /// Compile it to be small, fast or both, whatever it asks for itself
     #[arg(long, value_name = "size|balance|speed")]
     optimise: Option<Optimise>,
+    /// Count on the CPU's instructions for AES and SHA, or not, whatever it asks for itself
+    #[arg(long, value_name = "portable|crypto")]
+    cpu: Option<Cpu>,
     /// Log with defmt frames, and decode them
     #[arg(long)]
     defmt: bool,
@@ -168,6 +172,7 @@ impl Options {
         }
         let mut request = BuildRequest::new(&self.name);
         request.optimise = self.optimise;
+        request.cpu = self.cpu;
         request.features.push("default".to_owned());
         request.features.extend(self.defmt.then(|| "defmt".to_owned()));
         lab.fetch(&[self.xen()?], progress)?;

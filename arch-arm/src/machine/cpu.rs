@@ -7,6 +7,7 @@ use super::start::image;
 use super::{early, hypercall, mmu, timer};
 use crate::tables::{MapError, Rights, Tables};
 use aarch64_cpu::asm::{self, barrier};
+use aarch64_cpu::registers::{ID_AA64ISAR0_EL1, Readable as _};
 use alloc::vec::Vec;
 use core::alloc::Layout;
 use core::cell::{Cell, RefCell};
@@ -28,6 +29,8 @@ const PATIENCE_NS: u64 = 100_000_000;
 pub enum ArmError {
     /// The final map could not be built.
     Map(MapError),
+    /// The image was compiled for a CPU with instructions that this one lacks.
+    Instructions,
     /// An interrupt that was raised did not arrive: it has another number than the device tree says, or the
     /// interrupt controller is elsewhere. A machine that waits for it never wakes.
     Silent {
@@ -42,6 +45,9 @@ impl fmt::Display for ArmError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Map(e) => write!(f, "the final memory map cannot be built: {e:?}"),
+            Self::Instructions => f.write_str(
+                "this image is for CPUs with AES and SHA instructions: build it with `--cpu portable`",
+            ),
             Self::Silent { source, id } => {
                 write!(f, "interrupt {id}, {source} by the device tree, does not arrive")
             }
@@ -67,6 +73,13 @@ pub struct ArmCpu {
     windows: RefCell<Windows>,
 }
 
+/// Whether the compiler was told of instructions that there are not.
+fn lacks_instructions() -> bool {
+    // DDI 0487, D24.2.61: AES with PMULL is 2, SHA-256 is 1.
+    let has = |shift: u32, least| ID_AA64ISAR0_EL1.get() >> shift & 0xf >= least;
+    cfg!(target_feature = "aes") && !has(4, 2) || cfg!(target_feature = "sha2") && !has(12, 1)
+}
+
 #[derive(Default)]
 struct Windows {
     unmapped: Vec<Region>,
@@ -83,6 +96,9 @@ impl ArmCpu {
     ) -> Result<Self, ArmError> {
         if let Some(conduit) = info.psci {
             early::set_conduit(conduit);
+        }
+        if lacks_instructions() {
+            return Err(ArmError::Instructions);
         }
         let tables = mmu::enable(info, ram, &mut skipped).map_err(ArmError::Map)?;
         let mut usable = Vec::new();

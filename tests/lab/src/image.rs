@@ -6,6 +6,7 @@ use std::{fs, io, thread};
 
 use anyhow::{Context, Result, bail};
 
+use crate::cpu::Cpu;
 use crate::dom0;
 use crate::flatten::{self, Section};
 use crate::lab::Lab;
@@ -54,6 +55,8 @@ pub struct BuildRequest {
     pub optimise: Option<Optimise>,
     /// What the image reads when it is built: a variable of the environment, and the file that it names.
     pub input: Option<(&'static str, PathBuf)>,
+    /// Instead of what the image itself asks for.
+    pub cpu: Option<Cpu>,
 }
 
 impl BuildRequest {
@@ -61,7 +64,7 @@ impl BuildRequest {
     pub fn new(name: &str) -> Self {
         let mut words = name.split('+').map(str::to_owned);
         let name = words.next().unwrap_or_default();
-        Self { name, arch: &ARCHES[0], features: words.collect(), optimise: None, input: None }
+        Self { name, arch: &ARCHES[0], features: words.collect(), optimise: None, input: None, cpu: None }
     }
 }
 
@@ -76,6 +79,8 @@ pub struct Built {
     pub image_bytes: u64,
     /// What it was compiled for.
     pub optimise: Optimise,
+    /// Which instructions it counts on.
+    pub cpu: Cpu,
     /// What it takes in memory before it allocates anything.
     pub memory_bytes: u64,
     /// What it is made up of.
@@ -114,8 +119,9 @@ impl Lab {
         }
         let sysroot = self.sysroot(request.arch.target, ui)?;
         let features = std::iter::once("image").chain(request.features.iter().map(String::as_str));
-        let flags = self.rustflags(request.arch, sysroot.as_deref())?;
-        let optimise = request.optimise.map_or_else(|| self.optimise(&request.name), Ok)?;
+        let optimise = request.optimise.map_or_else(|| self.wish(&request.name), Ok)?;
+        let cpu = request.cpu.map_or_else(|| self.wish(&request.name), Ok)?;
+        let flags = self.rustflags(request.arch, cpu, sysroot.as_deref())?;
         let how = How { arch: request.arch, optimise, flags: &flags, input: request.input.as_ref() };
         let elf = self.cargo_build(&request.name, &request.name, features, &how)?;
         let file = fs::read(&elf).with_context(|| format!("cannot read {}", elf.display()))?;
@@ -123,6 +129,7 @@ impl Lab {
             flatten::flatten(&file).with_context(|| format!("cannot make an image of {}", elf.display()))?;
 
         let differs = request.optimise.map(|optimise| optimise.to_string());
+        let differs = differs.into_iter().chain(request.cpu.map(|cpu| cpu.to_string())).collect::<Vec<_>>();
         let variant: Vec<&str> = std::iter::once(&request.name)
             .chain(&request.features)
             .chain(&differs)
@@ -141,6 +148,7 @@ impl Lab {
             elf: kept_elf,
             image_bytes: flat.bytes.len() as u64,
             optimise,
+            cpu,
             memory_bytes: flat.memory_bytes,
             sections: flat.sections,
         })
@@ -220,7 +228,7 @@ impl Lab {
     }
 
     /// Flags that only an image needs; the crates' own come from the workspace.
-    fn rustflags(&self, arch: &Arch, sysroot: Option<&Path>) -> Result<Vec<String>> {
+    fn rustflags(&self, arch: &Arch, cpu: Cpu, sysroot: Option<&Path>) -> Result<Vec<String>> {
         let cargo_home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
         let cargo_home = cargo_home.or_else(|| Some(std::env::home_dir()?.join(".cargo")));
         let mut flags: Vec<String> = [
@@ -228,7 +236,7 @@ impl Lab {
             "-Cforce-frame-pointers=yes",
             // Rust runs with the MMU on and all memory it accesses itself Normal, where unaligned accesses are as good
             // as any (arch-arm/src/machine/entry.rs). The target does not count on that, and moves odd bytes singly.
-            "-Ctarget-feature=-strict-align",
+            &format!("-Ctarget-feature=-strict-align{}", cpu.features()),
             // It runs wherever it is loaded: linked at 0, with relative relocations in their short form (RELR).
             "-Crelocation-model=pic",
             "-Clink-arg=-pie",

@@ -10,6 +10,7 @@ mod checker;
 mod console;
 mod control;
 mod cpio;
+mod cpu;
 #[cfg(feature = "defmt")]
 mod decode;
 mod disk;
@@ -49,10 +50,12 @@ mod store;
 mod symbols;
 mod sysroot;
 mod terminal;
+mod tls;
 mod tool;
 mod tools;
 mod vchans;
 mod web;
+mod wish;
 mod xenlog;
 
 pub use apt::Host;
@@ -63,6 +66,7 @@ pub use bench::{
 pub use cases::{Case, all as cases};
 pub use console::{Console, Transcript};
 pub use control::Output;
+pub use cpu::Cpu;
 #[cfg(feature = "defmt")]
 pub use decode::Decoder;
 pub use disk::{Contents, Disk, DiskWish, Vbd};

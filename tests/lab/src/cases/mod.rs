@@ -22,6 +22,7 @@ mod net;
 mod orders;
 mod random;
 mod store;
+mod tls;
 mod trees;
 mod vchan;
 
@@ -70,6 +71,7 @@ pub fn all() -> Vec<Case> {
     vchan::add(&mut cases);
     net::add(&mut cases);
     dns::add(&mut cases);
+    tls::add(&mut cases);
     idle::add(&mut cases);
     bare::add(&mut cases);
     cases
