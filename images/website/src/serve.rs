@@ -162,7 +162,8 @@ impl Served {
             match code {
                 Some(304) => totals.unchanged += 1,
                 Some(300..400) => totals.elsewhere += 1,
-                Some(400..500) => totals.mistakes += 1,
+                // What is not known here is not for us to know.
+                Some(400..500 | 501 | 505) => totals.mistakes += 1,
                 Some(500..) => totals.failures += 1,
                 _ => {}
             }

@@ -50,10 +50,15 @@ pub(super) fn add(cases: &mut Vec<Case>) {
 }
 
 /// The pages in an image, or on a disk.
-fn make(ctx: &Context<'_>, disk: bool, folder: PathBuf) -> Result<MadeSite> {
+fn make(ctx: &Context<'_>, disk: bool) -> Result<MadeSite> {
     let mut wish = SiteWish::new(ctx.lab, "castle", &ctx.lab.workspace().join(PAGES))?;
-    (wish.out, wish.disk, wish.changed) = (folder, disk, Some(CHANGED));
+    (wish.out, wish.disk, wish.changed) = (folder(ctx), disk, Some(CHANGED));
     ctx.lab.site(&wish, &Progress::quiet())
+}
+
+/// Where what is made for a case goes.
+fn folder(ctx: &Context<'_>) -> PathBuf {
+    ctx.lab.dir().join("sites").join(ctx.name.replace('/', "-"))
 }
 
 /// Those that can be asked for.
@@ -70,7 +75,7 @@ struct Web<'a> {
 impl Web<'_> {
     /// Starts the pages behind an image, and waits until they are served.
     fn start(&self, words: &str) -> Result<Guest> {
-        let made = make(self.ctx, false, self.network.dom0.folder.file("site"))?;
+        let made = make(self.ctx, false)?;
         let mut domu = self.network.subject(words);
         (domu.kernel, domu.memory_mib) = (made.image, made.memory_mib);
         let guest = self.network.dom0.create(&domu)?;
@@ -87,7 +92,7 @@ impl Web<'_> {
     /// What curl says; paths are put behind the guest's address.
     fn curl(&self, options: &str, paths: &[&str]) -> Result<String> {
         let urls: Vec<_> = paths.iter().map(|path| format!("'http://10.0.0.{SUBJECT}{path}'")).collect();
-        self.network.dom0.sh(&format!("/tools/curl -sS --max-time 30 -g {options} {} 2>&1", urls.join(" ")))
+        self.network.dom0.sh(&format!("/tools/curl -sS --max-time 30 {options} {} 2>&1", urls.join(" ")))
     }
 
     /// The head of an answer. Its body is in a file of dom0.
@@ -123,7 +128,6 @@ impl Web<'_> {
     /// A number that the guest says before a word, when it is asked how it is.
     fn number(&self, guest: &Guest, word: &str) -> Result<u64> {
         let text = guest.console.ask("", "bytes of heap", self.ctx.left())?;
-        let text = text + "bytes of heap";
         let before = text.rsplit_once(word).map_or("", |(before, _)| before);
         let number = before.trim_end().rsplit([' ', ',', '\n']).next().and_then(|number| number.parse().ok());
         number.with_context(|| format!("no number before {word:?} in {text:?}"))
@@ -232,9 +236,9 @@ fn talks(web: &Web<'_>) -> Result<()> {
 
 /// Catches: pages on a disk that are not found among other disks, or that come otherwise than those behind an image.
 fn disk(web: &Web<'_>) -> Result<()> {
-    let made = make(web.ctx, true, web.network.dom0.folder.file("site"))?;
-    let contents = Contents::Bytes(std::fs::read(made.disk.context("there is no disk")?)?);
-    let bytes = std::fs::metadata(web.network.dom0.folder.file("site/castle.disk"))?.len();
+    let made = make(web.ctx, true)?;
+    let contents = std::fs::read(made.disk.context("there is no disk")?)?;
+    let (bytes, contents) = (contents.len() as u64, Contents::Bytes(contents));
     let other = web.network.dom0.make_disk(&DiskWish::new("other", 1))?;
     let pages = web.network.dom0.make_disk(&DiskWish { contents, bytes, ..DiskWish::new("pages", 0) })?;
     let mut domu = web.network.subject("log=off");
@@ -273,7 +277,7 @@ fn redirects(web: &Web<'_>) -> Result<()> {
 
 /// Catches: those who do nothing, or little, in the way of others, and memory that requests leave behind.
 fn many(web: &Web<'_>) -> Result<()> {
-    let made = make(web.ctx, false, web.network.dom0.folder.file("site"))?;
+    let made = make(web.ctx, false)?;
     let words =
         format!("most={} buffer=4096 idle=600 log=off listen=tcp://*:80 listen={IDLE_ADDRESS}", IDLE + 100);
     let mut domu = web.network.subject(&words);
@@ -315,7 +319,7 @@ fn many(web: &Web<'_>) -> Result<()> {
 /// Catches: a payload that is not found where Xen, or libxl, has loaded it.
 fn payload(ctx: &Context<'_>, spot: Spot) -> Result<()> {
     // Longer than a table of pages spans, so that it takes several.
-    let folder = ctx.lab.dir().join("site-payload").join(ctx.name.replace('/', "-"));
+    let folder = folder(ctx);
     let pages = folder.join("pages");
     std::fs::create_dir_all(&pages)?;
     let mut state = 1u32;
