@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 type Target = fn(&[u8]);
 
 /// Of all targets, by name, with the folder of its corpus.
-const TARGETS: [(&str, &str, Target); 25] = [
+const TARGETS: [(&str, &str, Target); 27] = [
     ("address_words", "address-words", fata_hostile::address_words),
     ("block_backend", "block-backend", fata_hostile::block_backend),
     ("cloud_disks", "cloud-disks", fata_hostile::cloud_disks),
@@ -26,6 +26,8 @@ const TARGETS: [(&str, &str, Target); 25] = [
     ("net_backend", "net-backend", fata_hostile::net_backend),
     ("resolve_answers", "resolve-answers", fata_hostile::resolve_answers),
     ("ring_front", "rings", fata_hostile::ring_front),
+    ("site_blob", "site-blob", fata_hostile::site_blob),
+    ("site_rules", "site-rules", fata_hostile::site_rules),
     ("stack_addresses", "stack-addresses", fata_hostile::stack_addresses),
     ("stack_frames", "stack-frames", fata_hostile::stack_frames),
     ("time_answers", "time-answers", fata_hostile::time_answers),
@@ -85,5 +87,5 @@ macro_rules! corpora {
 }
 
 corpora! {
-    address_words block_backend cloud_disks disk_files disk_tables dns_query dns_zone dt_parse dt_print http_chunks http_requests http_responses http_urls net_backend resolve_answers ring_front stack_addresses stack_frames time_answers tls_pem_der tls_to_client tls_to_server vchan_peer xenbus_nodes xenstore_replies
+    address_words block_backend cloud_disks disk_files disk_tables dns_query dns_zone dt_parse dt_print http_chunks http_requests http_responses http_urls net_backend resolve_answers ring_front site_blob site_rules stack_addresses stack_frames time_answers tls_pem_der tls_to_client tls_to_server vchan_peer xenbus_nodes xenstore_replies
 }
