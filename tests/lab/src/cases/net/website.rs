@@ -34,6 +34,7 @@ pub(super) fn add(cases: &mut Vec<Case>) {
         ("website-talks", talks),
         ("website-disk", disk),
         ("website-redirects", redirects),
+        ("website-https", https),
         ("website-many", many),
     ] {
         cases.push(case_with(IMAGE, name, 300, move |ctx, network| {
@@ -42,11 +43,37 @@ pub(super) fn add(cases: &mut Vec<Case>) {
             run(&Web { ctx, network })
         }));
     }
+    let case = Case::bare("website-same-bytes", same_bytes);
+    cases.push(Case { image: IMAGE, ..case });
     for place in [Place::Dom0less, Place::Xl] {
         let spot = Spot { place, ..Spot::XL };
         let case = Case::new(spot, "website-payload", move |ctx| payload(ctx, spot));
         cases.push(Case { image: IMAGE, ..case });
     }
+}
+
+/// Catches: files that differ, though the pages do not, by where they lie, when they were written, or in which order.
+fn same_bytes(ctx: &Context<'_>) -> Result<()> {
+    let pages = read(&ctx.lab.workspace().join(PAGES))?;
+    let mut made = Vec::new();
+    for (place, disk) in [("here", false), ("elsewhere/and/longer", false), ("here", true), ("there", true)] {
+        let copy = folder(ctx).join(place).join("pages");
+        // The last first, and written again each time.
+        for file in pages.iter().rev() {
+            let path = copy.join(&file.path[1..]);
+            std::fs::create_dir_all(path.parent().context("a page lies in a directory")?)?;
+            std::fs::write(path, &file.bytes)?;
+        }
+        let mut wish = SiteWish::new(ctx.lab, "castle", &copy)?;
+        (wish.out, wish.disk, wish.changed) = (folder(ctx).join(place).join("made"), disk, Some(CHANGED));
+        let site = ctx.lab.site(&wish, &Progress::quiet())?;
+        let files = [Some(site.image), site.disk, Some(site.xl), Some(site.dom0less)];
+        let bytes = files.into_iter().flatten().map(std::fs::read).collect::<Result<Vec<_>, _>>()?;
+        made.push(bytes);
+    }
+    ensure!(made[0] == made[1], "the image, or what is said of it, is another in another directory");
+    ensure!(made[2] == made[3], "the disk, or what is said of it, is another in another directory");
+    Ok(())
 }
 
 /// The pages in an image, or on a disk.
@@ -272,6 +299,76 @@ fn redirects(web: &Web<'_>) -> Result<()> {
     web.ctx.expect(&guest, " files built in")?;
     let guest = web.ready(guest)?;
     web.says("", "/how", &["HTTP/1.1 200 OK"])?;
+    web.network.remove("subject", &guest)
+}
+
+/// A certificate for the castle that vouches for itself, and its key.
+fn certificate(ctx: &Context<'_>) -> Result<(PathBuf, PathBuf)> {
+    let folder = folder(ctx);
+    std::fs::create_dir_all(&folder)?;
+    let (config, cert, key) = (folder.join("openssl.cnf"), folder.join("cert.pem"), folder.join("key.pem"));
+    std::fs::write(&config, "[req]\ndistinguished_name = name\n[name]\n")?;
+    let mut openssl = ctx.lab.tools(On::Host, &Progress::quiet())?.command("openssl")?;
+    openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]);
+    openssl.args(["-subj", "/CN=castle", "-addext", &format!("subjectAltName=DNS:{CASTLE}")]);
+    // Whatever time it is in the machine.
+    openssl.args(["-not_before", "19700101000000Z", "-not_after", "20491231000000Z"]);
+    let output =
+        openssl.arg("-config").arg(&config).arg("-out").arg(&cert).arg("-keyout").arg(&key).output()?;
+    ensure!(output.status.success(), "openssl says {}", String::from_utf8_lossy(&output.stderr));
+    Ok((cert, key))
+}
+
+const CASTLE: &str = "castle.example";
+
+/// Catches: pages that come otherwise with TLS, a certificate that is not the one behind the image, and clients without TLS
+/// that are served.
+fn https(web: &Web<'_>) -> Result<()> {
+    let (cert, key) = certificate(web.ctx)?;
+    let dom0 = web.network.dom0;
+    dom0.push("/tmp/ca.pem", &std::fs::read(&cert)?)?;
+    let mut wish = SiteWish::new(web.ctx.lab, "castle", &web.ctx.lab.workspace().join(PAGES))?;
+    (wish.out, wish.changed, wish.tls) = (folder(web.ctx).join("made"), Some(CHANGED), Some((cert, key)));
+    let made = web.ctx.lab.site(&wish, &Progress::quiet())?;
+    let mut domu = web.network.subject("");
+    (domu.kernel, domu.memory_mib) = (made.image, 16);
+    let guest = web.network.dom0.create(&domu)?;
+    web.ctx.expect(&guest, "website at tcp://*:80 tls://*:443")?;
+    web.network.await_answer(SUBJECT)?;
+    let place = format!("Location: https://{CASTLE}/about/");
+    web.says(&format!("-H 'Host: {CASTLE}'"), "/about/", &["HTTP/1.1 301 Moved Permanently", &place])?;
+    let curl = |options: &str, path: &str| {
+        let output = dom0.run(
+            &format!(
+                "/tools/curl -sS --max-time 30 --cacert /tmp/ca.pem --resolve '*:443:10.0.0.{SUBJECT}' {options} \
+                 'https://{path}' 2>&1"
+            ),
+            web.ctx.left(),
+        )?;
+        Ok::<_, anyhow::Error>((output.code, output.text()))
+    };
+    for version in ["--tlsv1.3", "--tls-max 1.2"] {
+        for file in files(web.ctx)? {
+            let path = Escaped(&file.path).to_string();
+            let options = format!("{version} --compressed -o {BODY} -w '%{{http_code}} %{{http_version}}'");
+            let (code, said) = curl(&options, &format!("{CASTLE}{path}"))?;
+            ensure!(
+                (code, said.as_str()) == (0, "200 1.1"),
+                "{version} {path}: curl ends with {code}: {said}"
+            );
+            ensure!(web.body()? == file.bytes, "{path} came with other bytes");
+        }
+    }
+    // Several over one connection.
+    let urls = format!("{CASTLE}/ https://{CASTLE}/about/").replace(' ', "' '");
+    let (_, reused) = curl("-o /dev/null -o /dev/null -w '%{num_connects}'", &urls)?;
+    ensure!(reused == "10", "curl opened connections: {reused}");
+    let (code, said) = curl("-o /dev/null", "other.example/")?;
+    ensure!(code == 60, "as other.example it is believed: {code}: {said}");
+    // Who does not know how to is refused, and the next is served.
+    let (code, said) = curl("--tls-max 1.1 -o /dev/null", &format!("{CASTLE}/"))?;
+    ensure!(code == 35, "TLS 1.1 ends with {code}: {said}");
+    ensure!(web.number(&guest, "without TLS")? >= 1, "nobody was refused");
     web.network.remove("subject", &guest)
 }
 
