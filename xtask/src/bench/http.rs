@@ -34,6 +34,8 @@ const JOBS: [Job; 5] = [
     Job::new("1 MiB, 1 connection", "http-file,1,32", Per::Packet, None),
 ];
 
+/// What is measured.
+pub(super) const IMAGE: &str = "website";
 const CREATED: &str = "xl create to the first answer";
 /// What the image is to do with.
 const MEMORY_MIB: u32 = 16;
@@ -47,7 +49,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     pages.write(&folder.path)?;
     let wish = Wish {
         pages: Some(&folder.path),
-        image: "website",
+        image: IMAGE,
         memory_mib: Some(MEMORY_MIB),
         more_of_linux: &pages.nginx(&lab.tools(On::Dom0, &Progress::new())?)?,
         ..Wish::default()

@@ -7,11 +7,12 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use fata_lab::{
-    BuildRequest, Config, Contents, Counter, DiskWish, Dom0, Gic, Lab, Optimise, Profile, Progress, Spent,
-    Symboliser, Vif, VifWish, Worker, XenVersion, XlDomU, address, xen_symbols,
+    BuildRequest, Config, Contents, Counter, DiskWish, Dom0, Folder, Gic, Lab, Optimise, Pages, Profile,
+    Progress, SiteWish, Spent, Symboliser, Vif, VifWish, Worker, XenVersion, XlDomU, address, xen_symbols,
 };
 
 use super::dns::{self, Zone};
+use super::http;
 use super::work::{FIRST_MARK, PEER, mark};
 use crate::table;
 
@@ -64,6 +65,19 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let input = zone.as_ref().map(|zone| zone.input.clone());
     let request = BuildRequest { optimise: options.optimise, input, ..BuildRequest::new(&options.name) };
     let built = lab.build(&request, &ui)?;
+    let folder = Folder::take(&lab, "bench-profile-pages")?;
+    // And a web server for pages.
+    let image = if options.name == http::IMAGE {
+        Pages::new().write(&folder.path)?;
+        let wish = SiteWish {
+            out: folder.path.join("out"),
+            optimise: options.optimise,
+            ..SiteWish::new(&lab, &options.name, &folder.path)?
+        };
+        lab.site(&wish, &ui)?.image
+    } else {
+        built.image.clone()
+    };
     let symbols = Symboliser::open(&built.elf)?;
     let xen = xen_symbols(&lab.xen(XenVersion::V4_20, &ui)?.hypervisor)?;
     let mut config = Config {
@@ -75,8 +89,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     };
     Counter::build(&lab, &ui)?.attach_profiler(&mut config);
     let dom0 = Dom0::start(&lab, &config, &ui)?;
-    let mut domu =
-        XlDomU { args: options.args.clone(), ..XlDomU::new(&options.name, built.image, MEMORY_MIB) };
+    let mut domu = XlDomU { args: options.args.clone(), ..XlDomU::new(&options.name, image, MEMORY_MIB) };
     if let Some(mib) = options.disk {
         let wish = DiskWish { contents: Contents::Random, ..DiskWish::new("profile", mib) };
         domu.disks.push(dom0.make_disk(&wish)?.spec("xvda"));
