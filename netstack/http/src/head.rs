@@ -239,7 +239,9 @@ fn split<'a>(method: Method, target: &'a str, host: &'a [u8]) -> Result<(&'a [u8
 
 /// Whether it is a host, perhaps with a port, and without a user.
 pub(crate) fn is_authority(text: &[u8]) -> bool {
-    let is_name = |byte: &u8| matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'!' | b'$'..=b'.' | b';' | b'=' | b'_' | b'~');
+    let is_name = |byte: &u8| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'!' | b'$'..=b'.' | b';' | b'=' | b'_' | b'~')
+    };
     let port = match text {
         [b'[', rest @ ..] => {
             let Some(end) = rest.iter().position(|byte| *byte == b']') else { return false };
