@@ -106,6 +106,7 @@ pub(crate) fn our_server(tools: &Tools, folder: &Folder) -> Result<()> {
                 ensure!(read_line(&mut stream).await? == "hello", "it says something else");
                 say(&mut stream, "good day\n").await?;
                 stream.close().await?;
+                drop(stream);
                 client.finish("good day")
             });
             talked.with_context(|| format!("{} with {} of {}", way.suite, way.group, kind.name()))?;
@@ -142,6 +143,7 @@ fn resumed_by_openssl(
                 read_line(&mut stream).await?;
                 say(&mut stream, "good day\n").await?;
                 stream.close().await?;
+                drop(stream);
                 client.finish("good day")
             })?;
         }
@@ -164,6 +166,7 @@ fn changes_of_keys(pki: &Pki<'_>, listener: &Listener, connect: &Connect<'_>, ra
             client.hear("good day")?;
         }
         stream.close().await?;
+        drop(stream);
         client.finish("")
     })?;
     let mut client = connect(&["-tls1_2"])?;
@@ -254,6 +257,7 @@ fn clients_of_openssl(
                 (Ok(mut stream), None) => {
                     ensure!(!stream.facts().certificates.is_empty(), "it shows nothing");
                     stream.close().await?;
+                    drop(stream);
                     client.finish("")
                 }
                 (Err(Error::Tls(failure)), Some((why, alert))) => {
