@@ -5,6 +5,8 @@ mod hash;
 mod kx;
 pub(crate) mod random;
 mod rsa;
+#[cfg(test)]
+mod rsa_tests;
 pub(crate) mod sign;
 pub(crate) mod suites;
 pub(crate) mod verify;
