@@ -212,7 +212,7 @@ pub struct BootInfo<'a> {
     pub uart: Option<Uart>,
     /// The device tree itself, checked.
     pub dtb: &'a [u8],
-    /// What was put behind the image ([`fata_payload`](../../fata_payload)); empty if nothing was.
+    /// What was put behind the image (`boot/payload`); empty if nothing was.
     pub payload: &'a [u8],
     /// What was absent, ignored or cut short, in words for the boot log.
     pub remarks: List<&'static str, 16>,
