@@ -24,6 +24,8 @@ pub mod conduit;
 #[cfg(feature = "addresses")]
 mod network;
 mod random;
+#[cfg(feature = "tls")]
+pub mod tls;
 pub mod vchan;
 
 #[cfg(feature = "cidata")]
