@@ -255,6 +255,60 @@ fn a_connection_serves_until_one_of_both_ends_it() {
     });
 }
 
+/// A timer that was set for one wait does not end the next.
+#[test]
+fn each_wait_has_its_own_time() {
+    alone(async |rt| {
+        let (mut near, far) = pair(1000);
+        let server = Server::new(&rt, Options::default());
+        let serving = rt.spawn(async move { serve(&server, far, handle).await });
+        let began = rt.now_ns();
+        let mut room = [0; 1000];
+        // 9 of the 10 s that the first byte may take, then 9 of the 10 that a head may.
+        rt.sleep(Duration::from_secs(9)).await;
+        near.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
+        rt.sleep(Duration::from_secs(9)).await;
+        near.write_all(b"Host: a\r\n\r\n").await.unwrap();
+        assert!(near.read(&mut room).await.unwrap() > 0);
+        // 50 of 60, twice, and then all of them.
+        for _ in 0..2 {
+            rt.sleep(Duration::from_secs(50)).await;
+            near.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+            assert!(near.read(&mut room).await.unwrap() > 0);
+        }
+        assert_eq!(serving.await.unwrap().why, Ok(fata_http::End::Idle));
+        assert_eq!(Duration::from_nanos(rt.now_ns() - began).as_secs(), 9 + 9 + 50 + 50 + 60);
+    });
+}
+
+/// Who waits for a piece of an answer gets it when it is there.
+#[test]
+fn pieces_of_an_answer_are_sent_when_they_are_to_be() {
+    alone(async |rt| {
+        let (near, far) = pair(1000);
+        let (server, rt2) = (Server::new(&rt, Options::default()), rt.clone());
+        drop(rt.spawn(async move {
+            serve(&server, far, async |_, exchange| {
+                let mut writer = exchange.reply(Status::OK).stream(None).await?;
+                for piece in [b"one", b"two"] {
+                    writer.write(piece).await?;
+                    writer.flush().await?;
+                    rt2.sleep(Duration::from_secs(5)).await;
+                }
+                writer.finish().await
+            })
+            .await
+        }));
+        let mut client = Client::new(&rt, near, Limits::default());
+        let mut answer = client.request(Method::Get, &url("/")).send().await.unwrap();
+        let (began, mut room) = (rt.now_ns(), [0; 100]);
+        for (piece, at) in [(&b"one"[..], 0), (b"two", 5), (b"", 10)] {
+            let count = answer.read(&mut room).await.unwrap();
+            assert_eq!((&room[..count], (rt.now_ns() - began) / 1_000_000_000), (piece, at));
+        }
+    });
+}
+
 #[test]
 fn redirects_lead_somewhere_or_nowhere() {
     talk(1000, 1000, async |mut client, served| {
