@@ -41,8 +41,7 @@ fn simple(mut rest: &[u8]) -> Option<(Vec<u8>, usize)> {
         if size == 0 {
             break;
         }
-        let size =
-            usize::try_from(size).ok().filter(|size| body.len() + size <= MOST && *size <= rest.len())?;
+        let size = usize::try_from(size).ok().filter(|size| *size <= rest.len().min(MOST - body.len()))?;
         body.extend_from_slice(&rest[..size]);
         rest = rest[size..].strip_prefix(b"\r\n")?;
     }
