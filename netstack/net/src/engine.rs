@@ -322,6 +322,9 @@ impl Engine {
                     }
                 };
                 is_new = true;
+            } else if flags & (SYN | ACK | RST) == 0 && self.listening(&flow).is_some() {
+                // No answer is due (RFC 9293 section 3.10.7.2).
+                return;
             } else {
                 id = match self.remember(&flow, frame, flags, at) {
                     Ok(id) => id,

@@ -8,7 +8,7 @@ use fata_netstack::tcp::Options;
 use fata_netstack::{IpEndpoint, Random, Stack, udp};
 use fata_rt::{Rt, yield_now};
 use fata_sim::Rng;
-use net::peer::frame;
+use net::peer::{Peer, frame};
 use net::{A, B, address, config, run};
 use smoltcp::phy::{ChecksumCapabilities, Device, RxToken, TxToken};
 use smoltcp::time::Instant;
@@ -182,6 +182,51 @@ fn no_frame_stops_the_stack() {
             assert_eq!(stack.sockets().0, 1, "the echo socket is left");
         });
     }
+}
+
+/// RFC 9293 section 3.10.7: what opens nothing and acknowledges nothing is answered by nothing where somebody listens, and
+/// by a reset where nobody does; a reset is never answered.
+#[test]
+fn what_scanners_send_is_answered_by_the_book() {
+    run(async |rt| {
+        let (near, far, _) = wire::pair(wire::Options::default());
+        let stack = start(&rt, near);
+        stack.up().await;
+        let mut peer = Peer::new(far, B[0], 0, 0);
+        let reset = Some(TcpControl::Rst);
+        for (flags, open, closed) in [
+            // Nothing, FIN, FIN with PSH and URG.
+            (0x00, None, reset),
+            (0x01, None, reset),
+            (0x29, None, reset),
+            // SYN, ACK, and either reset.
+            (0x02, Some(TcpControl::Syn), reset),
+            (0x10, reset, reset),
+            (0x04, None, None),
+            (0x14, None, None),
+        ] {
+            for (port, expected) in [(80, open), (81, closed)] {
+                (peer.from.1, peer.to) = (1000 + u16::from(flags), port);
+                peer.put(&bare_segment(&peer, flags));
+                let heard: Vec<_> = peer.heard().await.iter().map(|segment| segment.control).collect();
+                assert_eq!(heard, Vec::from_iter(expected), "{flags:#x} to port {port}");
+            }
+        }
+    });
+}
+
+/// A segment with these flags and nothing else.
+fn bare_segment(peer: &Peer, flags: u8) -> Vec<u8> {
+    let (mut bytes, (from, to)) = ([0; 20], (peer.from.0, address(A[0])));
+    let mut packet = TcpPacket::new_unchecked(&mut bytes[..]);
+    packet.set_src_port(peer.from.1);
+    packet.set_dst_port(peer.to);
+    packet.set_seq_number(TcpSeqNumber(7));
+    packet.set_header_len(20);
+    packet.set_window_len(1024);
+    bytes[13] = flags;
+    TcpPacket::new_unchecked(&mut bytes[..]).fill_checksum(&from, &to);
+    frame(from, to, IpProtocol::Tcp, &bytes)
 }
 
 #[test]
