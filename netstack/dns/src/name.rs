@@ -61,7 +61,14 @@ impl Name {
         // Where the length of the label at hand goes.
         let (mut head, mut at) = (0, 1);
         let mut rest = text;
-        while let Some(Char { byte, escaped, rest: after }) = unescape(rest).map_err(|()| BadName::Escape)? {
+        while let Some((&first, after)) = rest.split_first() {
+            let (byte, escaped, after) = match first {
+                b'\\' => match unescape(rest).map_err(|()| BadName::Escape)? {
+                    Some(Char { byte, escaped, rest }) => (byte, escaped, rest),
+                    None => break,
+                },
+                _ => (first, false, after),
+            };
             rest = after;
             if byte == b'.' && !escaped {
                 name.end_label(head, at)?;

@@ -101,7 +101,11 @@ impl<'a> Words<'a> {
         let start = self.at + usize::from(quoted);
         self.at = start;
         let mut inside = quoted;
-        while let Some(&byte) = self.text.get(self.at) {
+        loop {
+            // Most bytes are but themselves.
+            let rest = &self.text[self.at..];
+            self.at += rest.iter().take_while(|&&byte| !IS_SPECIAL[usize::from(byte)]).count();
+            let Some(&byte) = self.text.get(self.at) else { break };
             match byte {
                 b'\\' if self.text.get(self.at + 1).is_some_and(|&next| next != b'\n') => self.at += 1,
                 b'"' if quoted => break,
@@ -121,6 +125,17 @@ impl<'a> Words<'a> {
         Ok(word)
     }
 }
+
+/// The bytes that may end a word, or have another meaning.
+const IS_SPECIAL: [bool; 256] = {
+    let mut is_special = [false; 256];
+    let mut rest: &[u8] = b" \t\r\n;()\"\\";
+    while let [byte, after @ ..] = rest {
+        is_special[*byte as usize] = true;
+        rest = after;
+    }
+    is_special
+};
 
 #[cfg(test)]
 mod tests {
