@@ -180,6 +180,14 @@ impl<'a> Network<'a> {
         pairs.collect::<Option<_>>().with_context(|| format!("{line:?} is no line of totals"))
     }
 
+    /// A number that a guest says before `word`, when it is asked how it is. It is the image `echo`.
+    pub(crate) fn number(&self, guest: &Guest, word: &str) -> Result<u64> {
+        let text = guest.console.ask("", "backlog_full", self.left())?;
+        let before = text.split(word).next().unwrap_or_default();
+        let number = before.trim_end().rsplit([' ', ',', '\n']).next().and_then(|number| number.parse().ok());
+        number.with_context(|| format!("no number before {word:?} in {text:?}"))
+    }
+
     /// Looks again and again until what is seen is as it should be.
     pub(crate) fn until<T: Copy + std::fmt::Debug>(
         &self,

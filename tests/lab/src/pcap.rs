@@ -34,6 +34,19 @@ pub(crate) enum Kind {
     Other,
 }
 
+/// What a segment says (RFC 9293 section 3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Segment {
+    pub(crate) from: (Ipv4Addr, u16),
+    pub(crate) to: (Ipv4Addr, u16),
+    /// Of its first byte.
+    pub(crate) number: u32,
+    pub(crate) flags: u8,
+}
+
+/// SYN and ACK.
+pub(crate) const OPENED: u8 = 0x12;
+
 /// All frames of a capture; one that was not written down as a whole, at its end, is left out.
 pub(crate) fn parse(capture: &[u8]) -> Result<Vec<Frame>> {
     let word = |at: usize| Some(u32::from_le_bytes(*capture.get(at..)?.first_chunk()?));
@@ -87,6 +100,23 @@ impl Frame {
             0 => Some(Kind::EchoReply { from, to, id, number }),
             _ => None,
         }
+    }
+
+    /// What it says of a TCP connection, if it is a segment of one, by IPv4.
+    pub(crate) fn segment(&self) -> Option<Segment> {
+        const IP: usize = 14;
+        let header = usize::from(self.bytes.get(IP)? & 15) * 4;
+        if self.half(12)? != 0x0800 || *self.bytes.get(IP + 9)? != 6 || self.half(IP + 6)? & 0x1fff != 0 {
+            return None;
+        }
+        let tcp = IP + header;
+        let number = u32::from_be_bytes(*self.bytes.get(tcp + 4..)?.first_chunk()?);
+        Some(Segment {
+            from: (self.address(IP + 12)?, self.half(tcp)?),
+            to: (self.address(IP + 16)?, self.half(tcp + 2)?),
+            number,
+            flags: *self.bytes.get(tcp + 13)?,
+        })
     }
 
     fn half(&self, at: usize) -> Option<u16> {
@@ -143,6 +173,19 @@ mod tests {
                 Kind::Other,
             ]
         );
+    }
+
+    #[test]
+    fn segments_are_taken_apart() {
+        let mut bytes = vec![0xff; 12];
+        bytes.extend([8, 0, 0x45, 0, 0, 40, 0, 0, 0, 0, 64, 6, 0, 0, 10, 0, 0, 2, 10, 0, 0, 1]);
+        bytes.extend([0, 7, 0x9c, 0x40, 1, 2, 3, 4, 0, 0, 0, 0, 0x50, OPENED]);
+        let (one, two) = (Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(10, 0, 0, 2));
+        let segment = Segment { from: (two, 7), to: (one, 40_000), number: 0x0102_0304, flags: OPENED };
+        assert_eq!(Frame { ns: 0, bytes: bytes.clone() }.segment(), Some(segment));
+        bytes.pop();
+        assert_eq!(Frame { ns: 0, bytes }.segment(), None);
+        assert_eq!(Frame { ns: 0, bytes: echo(8, 0) }.segment(), None);
     }
 
     #[test]

@@ -21,15 +21,17 @@ use crate::lab::Lab;
 use crate::progress::Progress;
 
 /// The programs.
-const PACKAGES: [&str; 12] = [
+const PACKAGES: [&str; 14] = [
     "bind9-dnsutils",
     "bind9-utils",
+    "chrony",
     "curl",
     "dnsmasq-base",
     "dnsperf",
     "iperf3",
     "knot-dnsutils",
     "nginx",
+    "nmap",
     "nsd",
     "openssl",
     "socat",
@@ -38,6 +40,12 @@ const PACKAGES: [&str; 12] = [
 const SUITE: &str = "trixie";
 /// Where packages have programs.
 const DIRECTORIES: [&str; 3] = ["usr/bin", "usr/sbin", "usr/lib/bind9"];
+/// What programs read, by the program: where packages have it, and it goes into `share`.
+const DATA: [(&str, &str, [&str; 5]); 1] = [(
+    "nmap",
+    "usr/share/nmap",
+    ["nmap-mac-prefixes", "nmap-os-db", "nmap-protocols", "nmap-service-probes", "nmap-services"],
+)];
 /// Where they are in dom0, and in Linux guests.
 const PLACE: &str = "/tools";
 
@@ -95,6 +103,14 @@ impl Tools {
         self.root.join("usr/lib").join(self.triplet)
     }
 
+    /// Some libraries are in a directory of their own, and would be linked to when they are installed.
+    fn library(&self, name: &str) -> PathBuf {
+        let usual = self.libraries().join(name);
+        let own = name.split_once(".so").map(|(start, _)| start.trim_start_matches("lib"));
+        let own = own.map(|own| self.libraries().join(own).join(name));
+        own.filter(|own| !usual.exists() && own.exists()).unwrap_or(usual)
+    }
+
     fn program(&self, name: &str) -> Result<PathBuf> {
         let found = DIRECTORIES.iter().find_map(|dir| locate(&self.root, &format!("{dir}/{name}")).ok());
         found
@@ -104,7 +120,7 @@ impl Tools {
     /// Programs with all they need, each with a script to start it, in [`PLACE`] of an archive.
     pub(crate) fn put_into(&self, archive: &mut Archive, programs: &[&str]) -> Result<()> {
         let place = &PLACE[1..];
-        for directory in ["", "/bin", "/lib"] {
+        for directory in ["", "/bin", "/lib", "/share"] {
             archive.directory(&format!("{place}{directory}"));
         }
         let mut wanted = BTreeSet::from([self.loader.to_owned()]);
@@ -118,9 +134,15 @@ impl Tools {
             );
             archive.file(&format!("{place}/{name}"), 0o755, script.as_bytes());
         }
+        for (_, directory, files) in DATA.iter().filter(|(program, ..)| programs.contains(program)) {
+            for name in files {
+                let bytes = read(&locate(&self.root, &format!("{directory}/{name}"))?)?;
+                archive.file(&format!("{place}/share/{name}"), 0o644, &bytes);
+            }
+        }
         let mut done = BTreeSet::new();
         while let Some(name) = wanted.pop_first() {
-            let bytes = read(&self.libraries().join(&name))?;
+            let bytes = read(&self.library(&name))?;
             let more = needed(&bytes).with_context(|| format!("reading {name}"))?;
             archive.file(&format!("{place}/lib/{name}"), 0o755, &bytes);
             done.insert(name);

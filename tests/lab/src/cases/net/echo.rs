@@ -1,6 +1,6 @@
 //! The image `echo`: many connections at a time, and one after the other.
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 
 use super::super::Case;
 use super::case;
@@ -28,14 +28,6 @@ fn start(network: &Network<'_>) -> Result<Guest> {
     Ok(guest)
 }
 
-/// A number that the guest says before `word`, when it is asked how it is.
-fn says(network: &Network<'_>, guest: &Guest, word: &str) -> Result<u64> {
-    let text = guest.console.ask("", "backlog_full", network.left())?;
-    let before = text.split(word).next().unwrap_or_default();
-    let number = before.trim_end().rsplit([' ', ',', '\n']).next().and_then(|number| number.parse().ok());
-    number.with_context(|| format!("no number before {word:?} in {text:?}"))
-}
-
 /// Catches: connections that are lost or mixed up when there are many, and those that are too many but served, or left
 /// hanging.
 fn many(network: &Network<'_>) -> Result<()> {
@@ -43,7 +35,7 @@ fn many(network: &Network<'_>) -> Result<()> {
     let said = network.peer_with_files(&format!("hold 10.0.0.{SUBJECT} {HELD},{TURNED_AWAY}"), HELD + 100)?;
     let expected = format!("held {HELD}, {TURNED_AWAY} of {TURNED_AWAY} were refused");
     ensure!(said.contains(&expected), "{said}");
-    ensure!(says(network, &guest, "refused")? == u64::from(TURNED_AWAY), "others were refused");
+    ensure!(network.number(&guest, "refused")? == u64::from(TURNED_AWAY), "others were refused");
     network.remove("subject", &guest)
 }
 
@@ -53,9 +45,9 @@ fn requests(network: &Network<'_>) -> Result<()> {
     let mut heap = Vec::new();
     for _ in 0..2 {
         network.peer_with_files(&format!("request 10.0.0.{SUBJECT} {REQUESTS}"), 100)?;
-        heap.push(says(network, &guest, "bytes of heap")?);
+        heap.push(network.number(&guest, "bytes of heap")?);
     }
-    ensure!(says(network, &guest, "served")? == u64::from(2 * REQUESTS), "others were served");
+    ensure!(network.number(&guest, "served")? == u64::from(2 * REQUESTS), "others were served");
     ensure!(heap[1] <= heap[0] + 4096, "the heap grows: {heap:?}");
     network.remove("subject", &guest)
 }

@@ -10,7 +10,9 @@ mod features;
 mod first;
 mod names;
 mod pings;
+mod scans;
 mod streams;
+mod time;
 mod website;
 
 use anyhow::{Context as _, Result};
@@ -37,6 +39,8 @@ pub(super) fn add(cases: &mut Vec<Case>) {
     comes_and_goes::add(cases);
     echo::add(cases);
     website::add(cases);
+    scans::add(cases);
+    time::add(cases);
 }
 
 /// A case with an image on a network, which leaves nothing behind in dom0.
