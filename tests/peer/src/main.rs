@@ -16,6 +16,7 @@
 //! | `echo DOMID PORT` | in domain 0, answers each event of that port with one |
 //! | `lend DOMID PAGES` | in domain 0, lends pages, says which, and checks what the domain has done with them |
 //! | `clock` | in domain 0, says how many nanoseconds it has been running |
+//! | `converse ADDRESS COUNT` | in domain 0, makes so many requests of `images/echo`, on many connections |
 //! | `idle ADDRESS COUNT` | in domain 0, opens so many connections to such a guest, and keeps them until it is killed |
 //! | `cpu` | in domain 0, says how many nanoseconds each domain has had the CPU |
 //!
@@ -76,6 +77,7 @@ extern "C" fn main(stack: *const usize) -> ! {
             let (held, more) = counts.split_once(',').unwrap_or((counts, "0"));
             many::hold(address(target), number(held).into(), number(more).into())
         }
+        [_, "converse", target, count] => many::converse(address(target), number(count).into()),
         [_, "idle", target, count] => many::idle(address(target), number(count).into()),
         [_, "request", target, count] => many::request(address(target), number(count).into()),
         [_, "offloads", interface, on @ ("on" | "off")] => capture::offloads(interface, on == "on"),

@@ -14,6 +14,9 @@ const ECHO: u16 = 7;
 const LOST_MS: u64 = 20_000;
 /// The most that are held at a time.
 const MOST: usize = 4096;
+/// Connections of a conversation, and requests on each.
+const AT_A_TIME: u64 = 50;
+const EACH: u64 = 20;
 /// Rounds in which each connection that is held is spoken to.
 const ROUNDS: u64 = 3;
 
@@ -34,6 +37,37 @@ pub(crate) fn hold(target: IpAddr, held: u64, more: u64) -> Result<(), Failed> {
         }
     }
     let _ = writeln!(Out, "SUCCESS: held {held}, {refused} of {more} were refused");
+    Ok(())
+}
+
+/// Makes so many requests, each of some connections at a time so many, one on each before any answer is taken; then come
+/// other connections.
+pub(crate) fn converse(target: IpAddr, count: u64) -> Result<(), Failed> {
+    let mut done = 0;
+    while done < count {
+        let mut sockets: [Option<Socket>; AT_A_TIME as usize] = [const { None }; AT_A_TIME as usize];
+        for place in &mut sockets {
+            *place = Some(open(target, ECHO)?);
+        }
+        for round in 0..EACH {
+            for (socket, n) in sockets.iter().flatten().zip(done..) {
+                ask(socket, n, round)?;
+            }
+            for (socket, n) in sockets.iter().flatten().zip(done..) {
+                answered(socket, n, round)?;
+            }
+        }
+        for socket in sockets.iter().flatten() {
+            socket.finish()?;
+        }
+        for socket in sockets.iter().flatten() {
+            if !matches!(socket.receive(&mut [0; 1]), Ok(Some(0))) {
+                fail(format_args!("after {done} requests, a connection does not end"));
+            }
+        }
+        done += AT_A_TIME * EACH;
+    }
+    let _ = writeln!(Out, "SUCCESS: {done} requests");
     Ok(())
 }
 
@@ -80,18 +114,30 @@ fn is_refused(target: IpAddr, n: u64) -> bool {
 }
 
 fn speak(socket: &Socket, n: u64, round: u64) -> Result<(), Failed> {
+    ask(socket, n, round)?;
+    answered(socket, n, round)
+}
+
+fn words(n: u64, round: u64) -> [u8; 16] {
     let mut bytes = [0; 16];
     bytes[..8].copy_from_slice(&n.to_be_bytes());
     bytes[8..].copy_from_slice(&round.to_be_bytes());
-    socket.send_all(&bytes)?;
+    bytes
+}
+
+fn ask(socket: &Socket, n: u64, round: u64) -> Result<(), Failed> {
+    socket.send_all(&words(n, round))
+}
+
+fn answered(socket: &Socket, n: u64, round: u64) -> Result<(), Failed> {
     let (mut back, mut had) = ([0; 16], 0);
-    while had < bytes.len() {
+    while had < back.len() {
         match socket.receive(&mut back[had..])? {
             Some(more @ 1..) => had += more,
             _ => fail(format_args!("connection {n}: no answer in round {round}")),
         }
     }
-    if back != bytes {
+    if back != words(n, round) {
         fail(format_args!("connection {n}: another answer in round {round}"));
     }
     Ok(())

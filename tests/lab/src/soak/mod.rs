@@ -4,6 +4,7 @@
 
 pub(crate) mod create_destroy;
 pub(crate) mod detach;
+pub(crate) mod echo_requests;
 pub(crate) mod fifty;
 pub(crate) mod net_boots;
 pub(crate) mod net_rebind;
@@ -42,6 +43,8 @@ pub enum Soak {
     NetBoots,
     /// A network backend's driver is unbound and bound again under a stream.
     NetRebind,
+    /// An echo has many requests on many connections.
+    EchoRequests,
     /// Either end of a vchan is killed, whatever it is at.
     VchanKills,
     /// A vchan with small rings is kept busy, both ways.
@@ -76,13 +79,14 @@ const PATIENCE: Duration = Duration::from_secs(180);
 
 impl Soak {
     /// All, in the order of the documentation.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::CreateDestroy,
         Self::Fifty,
         Self::Detach,
         Self::Rebind,
         Self::NetBoots,
         Self::NetRebind,
+        Self::EchoRequests,
         Self::VchanKills,
         Self::VchanStream,
     ];
@@ -97,12 +101,13 @@ impl Soak {
             Self::Rebind => "rebind",
             Self::NetBoots => "net-boots",
             Self::NetRebind => "net-rebind",
+            Self::EchoRequests => "echo-requests",
             Self::VchanKills => "vchan-kills",
             Self::VchanStream => "vchan-stream",
         }
     }
 
-    /// Times that are enough, unless somebody wants another number: domains, cycles, deaths, or MiB.
+    /// Times that are enough, unless somebody wants another number: domains, cycles, requests, deaths, or MiB.
     #[must_use]
     pub fn usual(self) -> u64 {
         match self {
@@ -111,6 +116,7 @@ impl Soak {
             Self::Detach => 20,
             Self::Rebind => 200,
             Self::NetBoots | Self::NetRebind => 100,
+            Self::EchoRequests => 1_000_000,
             Self::VchanStream => 1024,
         }
     }
@@ -121,6 +127,7 @@ impl Soak {
             Self::CreateDestroy | Self::Fifty | Self::Detach | Self::Rebind => "block-check",
             Self::NetBoots => "ping",
             Self::NetRebind => "net-bench",
+            Self::EchoRequests => "echo",
             Self::VchanKills | Self::VchanStream => "vchan-echo",
         }
     }
@@ -164,6 +171,7 @@ impl Soak {
             Self::Rebind => with_disks(&|c, m| rebind::run(c, m, 256, seed)),
             Self::NetBoots => with_network(&net_boots::run),
             Self::NetRebind => with_network(&|n, m| net_rebind::run(n, m, seed)),
+            Self::EchoRequests => with_network(&echo_requests::run),
             Self::VchanKills => with_vchans(&|v, m| vchan_kills::run(v, m, seed)),
             Self::VchanStream => with_vchans(&|v, m| vchan_stream::run(v, m, seed)),
         };
