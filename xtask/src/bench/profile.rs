@@ -66,11 +66,12 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let request = BuildRequest { optimise: options.optimise, input, ..BuildRequest::new(&options.name) };
     let built = lab.build(&request, &ui)?;
     let folder = Folder::take(&lab, "bench-profile-pages")?;
+    let images = Folder::take(&lab, "bench-profile-images")?;
     // And a web server for pages.
     let image = if options.name == http::IMAGE {
         Pages::new().write(&folder.path)?;
         let wish = SiteWish {
-            out: folder.path.join("out"),
+            out: images.path.clone(),
             optimise: options.optimise,
             ..SiteWish::new(&lab, &options.name, &folder.path)?
         };
