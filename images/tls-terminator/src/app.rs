@@ -14,6 +14,7 @@ use fata_kit::{Gone, Terminal};
 use fata_netstack::{Stack, tcp};
 use fata_resolve::{Config, Resolver};
 use fata_rt::Rt;
+use fata_tls::{Client, ClientOptions, Server, ServerOptions};
 use xen_hyp::{Platform, Xen};
 
 /// TCP connections that may wait to be accepted.
@@ -24,7 +25,7 @@ pub async fn app<P: Platform, C: Read + Write>(
     rt: Rt,
     xen: Rc<Xen<P>>,
     console: C,
-    info: &BootInfo<'_>,
+    info: &BootInfo<'static>,
 ) -> Result<(), Gone> {
     let mut terminal = Terminal::new(console);
     let totals = Rc::new(Cell::new(Totals::default()));
@@ -47,7 +48,7 @@ pub async fn app<P: Platform, C: Read + Write>(
 async fn begin<P: Platform>(
     rt: &Rt,
     xen: &Rc<Xen<P>>,
-    info: &BootInfo<'_>,
+    info: &BootInfo<'static>,
     totals: &Rc<Cell<Totals>>,
 ) -> Result<(Stack, Options), String> {
     let options = Options::parse(info.cmdline)?;
@@ -56,11 +57,19 @@ async fn begin<P: Platform>(
     let resolver = Resolver::new(&network.stack, &network.random, Config::default());
     let buffer = options.wish.buffer;
     let tcp = tcp::Options { receive: buffer, send: buffer, nagle: false, ..tcp::Options::default() };
-    let conduit = Conduit::new()
+    let clock = fata_devices::clock(rt, xen);
+    let said = |error: fata_devices::tls::Error| format!("{error}");
+    let identities = fata_devices::tls::identities(rt, &store, info.payload).await.map_err(said)?;
+    let server = Server::new(ServerOptions::new(identities), &network.random, &clock);
+    let mut conduit = Conduit::new()
         .with_stack(&network.stack)
         .with_names(&resolver)
         .with_outside(Vchans::new(rt, xen, Some(&store)))
+        .with_tls_server(&server)
         .with_options(tcp, BACKLOG);
+    if let Some(trust) = fata_devices::tls::trust(info.payload).map_err(said)? {
+        conduit = conduit.with_tls_client(&Client::new(ClientOptions::new(trust), &network.random, &clock));
+    }
     let conduit = Rc::new(conduit);
     for way in &options.ways {
         carry(rt, &conduit, way, options.wish, totals)?;
