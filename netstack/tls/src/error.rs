@@ -191,7 +191,7 @@ impl Failure {
             Why::NoCertificate => Alert::CERTIFICATE_REQUIRED,
             Why::NoProtocol => Alert::NO_APPLICATION_PROTOCOL,
             Why::NothingInCommon => Alert::HANDSHAKE_FAILURE,
-            Why::NoIdentity => Alert::UNRECOGNIZED_NAME,
+            Why::NoIdentity => Alert::ACCESS_DENIED,
             Why::Internal => Alert::INTERNAL_ERROR,
             Why::Certificate(bad) => bad.alert(),
         };

@@ -30,7 +30,7 @@ impl<IO> Stream<IO> {
         Ref::map(self.channel.borrow(), Channel::facts)
     }
 
-    /// How many bytes its buffers hold: none while it waits, and less than 40 KiB at any time.
+    /// How many bytes its buffers hold: none while it waits, and less than 72 KiB at any time.
     pub fn buffered(&self) -> usize {
         self.channel.borrow().held()
     }

@@ -108,3 +108,42 @@ impl fmt::Debug for Tickets {
         f.write_str("Tickets")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fata_random::Random;
+
+    #[test]
+    fn tickets_that_were_changed_are_none() {
+        random::begin(&Random::known(7));
+        let tickets = Tickets::new(Arc::new(Moment::new()));
+        assert_eq!(tickets.decrypt(&[0; 99]), None);
+        let ticket = tickets.encrypt(b"known").unwrap();
+        assert_eq!(tickets.decrypt(&ticket).as_deref(), Some(&b"known"[..]));
+        // Not the same twice, so that nobody sees whose they are.
+        assert_ne!(tickets.encrypt(b"known").unwrap(), ticket);
+        for at in 0..ticket.len() * 8 {
+            let mut changed = ticket.clone();
+            changed[at / 8] ^= 1 << (at % 8);
+            assert_eq!(tickets.decrypt(&changed), None);
+        }
+        assert!((0..ticket.len()).all(|end| tickets.decrypt(&ticket[..end]).is_none()));
+    }
+
+    #[test]
+    fn keys_wear_out() {
+        random::begin(&Random::known(8));
+        let tickets = Tickets::new(Arc::new(Moment::new()));
+        let all: Vec<_> = (0..3)
+            .map(|_| {
+                let ticket = tickets.encrypt(b"known").unwrap();
+                tickets.keys.lock()[0].as_mut().unwrap().sealed = TICKETS;
+                ticket
+            })
+            .collect();
+        let opened = all.iter().map(|ticket| tickets.decrypt(ticket).is_some());
+        // The last key has turned into the one before.
+        assert_eq!(opened.collect::<Vec<_>>(), [false, false, true]);
+    }
+}

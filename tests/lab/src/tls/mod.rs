@@ -113,6 +113,7 @@ pub(crate) fn our_server(tools: &Tools, folder: &Folder) -> Result<()> {
         }
     }
     resumed_by_openssl(&pki, &listener, &connect, &random)?;
+    asked_again(&pki, &listener, &connect, &random)?;
     changes_of_keys(&pki, &listener, &connect, &random)?;
     refused_by_openssl(&pki, &listener, &connect, &random)?;
     clients_of_openssl(&pki, &listener, &connect, &random)
@@ -149,6 +150,20 @@ fn resumed_by_openssl(
         }
     }
     Ok(())
+}
+
+/// Catches: a server that cannot ask for another share (HelloRetryRequest) when the first is in a group that it does not know.
+fn asked_again(pki: &Pki<'_>, listener: &Listener, connect: &Connect<'_>, random: &Random) -> Result<()> {
+    let server = Server::new(ServerOptions::new(pki.identity("p256")?), random, &clock());
+    let mut client = connect(&["-tls1_3", "-groups", "X448:secp384r1"])?;
+    wire::run(async {
+        let mut stream = server.accept(listener.accept()?).await?;
+        ensure!(stream.facts().group == Some("secp384r1"), "the group is {:?}", stream.facts().group);
+        say(&mut stream, "good day\n").await?;
+        stream.close().await?;
+        drop(stream);
+        client.finish("good day")
+    })
 }
 
 /// `K` asks for new keys and changes its own, `R` negotiates again.
