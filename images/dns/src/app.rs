@@ -74,7 +74,7 @@ async fn begin<P: Platform>(rt: &Rt, xen: &Rc<Xen<P>>, info: &BootInfo<'_>) -> R
     let server = Server::new(options.serve, network.random.number());
     let loader = Loader {
         store: store.clone(),
-        #[cfg(feature = "files")]
+        #[cfg(feature = "disk")]
         disks: crate::files::Disks {
             rt: rt.clone(),
             xen: xen.clone(),

@@ -19,13 +19,13 @@
 extern crate alloc;
 
 mod app;
-#[cfg(feature = "files")]
+#[cfg(feature = "disk")]
 mod files;
 mod load;
 mod options;
 
 pub use app::app;
-#[cfg(feature = "files")]
+#[cfg(feature = "disk")]
 pub use files::Place;
 pub use load::parse;
 pub use options::{Options, Source};

@@ -21,7 +21,7 @@ const MOST: usize = 256;
 /// What is needed to read zones.
 pub(crate) struct Loader<P: Platform> {
     pub(crate) store: Xenstore<P>,
-    #[cfg(feature = "files")]
+    #[cfg(feature = "disk")]
     pub(crate) disks: crate::files::Disks<P>,
     pub(crate) sources: Vec<Source>,
     pub(crate) origin: Option<Name>,
@@ -42,7 +42,7 @@ impl<P: Platform> Loader<P> {
                         self.take(&mut zones, &format!("{STORE}/{name}"), &text).await?;
                     }
                 }
-                #[cfg(feature = "files")]
+                #[cfg(feature = "disk")]
                 Source::File(place) => {
                     let text = self.disks.text(&place).await?;
                     self.take(&mut zones, &format!("{place}"), &text).await?;

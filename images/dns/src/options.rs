@@ -1,6 +1,6 @@
 //! What the command line asks for.
 
-#[cfg(feature = "files")]
+#[cfg(feature = "disk")]
 use crate::files::Place;
 use alloc::format;
 use alloc::string::String;
@@ -17,7 +17,7 @@ pub enum Source {
     /// In Xenstore; there may be several.
     Store,
     /// On a disk.
-    #[cfg(feature = "files")]
+    #[cfg(feature = "disk")]
     File(Place),
 }
 
@@ -66,9 +66,9 @@ impl Options {
             "zone" => self.sources.push(match value {
                 "image" => Source::Image,
                 "store" => Source::Store,
-                #[cfg(feature = "files")]
+                #[cfg(feature = "disk")]
                 _ => Source::File(Place::parse(value)?),
-                #[cfg(not(feature = "files"))]
+                #[cfg(not(feature = "disk"))]
                 _ => return None,
             }),
             "origin" => self.origin = Some(Name::parse(value.as_bytes(), Some(&Name::ROOT)).ok()?),
