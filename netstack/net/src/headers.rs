@@ -1,5 +1,6 @@
 //! What the headers of a received frame say, as far as one must know to give it to the right socket.
 
+use core::cmp::Ordering;
 use core::net::Ipv4Addr;
 use smoltcp::wire::{IpAddress, IpListenEndpoint};
 
@@ -13,12 +14,27 @@ pub(crate) const RST: u8 = 4;
 pub(crate) const ACK: u8 = 16;
 
 /// Where a datagram or segment comes from and goes to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Flow {
     pub(crate) remote: Address,
     pub(crate) local: Address,
     pub(crate) remote_port: u16,
     pub(crate) local_port: u16,
+}
+
+/// In an order that is found out soon: most flows differ in their ports.
+impl Ord for Flow {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let ports = |flow: &Self| u32::from(flow.remote_port) << 16 | u32::from(flow.local_port);
+        let hosts = |flow: &Self| (flow.remote, flow.local);
+        ports(self).cmp(&ports(other)).then_with(|| hosts(self).cmp(&hosts(other)))
+    }
+}
+
+impl PartialOrd for Flow {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 /// What a frame is.

@@ -193,8 +193,16 @@ impl<'a> Site<'a> {
         self.text(self.entry(HEADER, FILE, self.files, number)?, 0)
     }
 
+    fn encoding(&self, number: usize) -> Option<Encoding> {
+        Encoding::of(le32(self.variant_entry(number)?, 0)?)
+    }
+
+    fn variant_entry(&self, number: usize) -> Option<&'a [u8]> {
+        self.entry(HEADER + self.files * FILE, VARIANT, self.variants, number)
+    }
+
     fn variant(&self, number: usize) -> Option<Variant<'a>> {
-        let entry = self.entry(HEADER + self.files * FILE, VARIANT, self.variants, number)?;
+        let entry = self.variant_entry(number)?;
         let from = usize::try_from(le64(entry, 8)?).ok()?;
         let length = usize::try_from(le64(entry, 16)?).ok()?;
         Some(Variant {
@@ -235,7 +243,11 @@ impl<'a> File<'a> {
 
     /// The form in this encoding, if there is one.
     pub fn variant(&self, encoding: Encoding) -> Option<Variant<'a>> {
-        self.variants().find(|variant| variant.encoding == encoding)
+        let File { site, first, count, .. } = *self;
+        // The others are not looked at any closer.
+        let mut all = first..first.saturating_add(count);
+        let number = all.find(|number| site.encoding(*number) == Some(encoding))?;
+        site.variant(number)
     }
 
     /// The form without an encoding, which each has.

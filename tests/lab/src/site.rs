@@ -77,7 +77,9 @@ impl Lab {
             wish.name
         );
         let image = IMAGES[usize::from(wish.tls.is_some())];
-        let request = BuildRequest { optimise: wish.optimise, ..BuildRequest::new(image) };
+        // With TLS, speed alone would come to a megabyte and a half.
+        let optimise = wish.optimise.or(wish.tls.as_ref().map(|_| Optimise::Balance));
+        let request = BuildRequest { optimise, ..BuildRequest::new(image) };
         let built = self.build(&request, ui)?;
         let bare = fs::read(&built.image)?;
         let (blob, compressed) = self.pack_site(wish)?;
