@@ -14,6 +14,7 @@ use crate::image::{BuildRequest, replace};
 use crate::lab::Lab;
 use crate::optimise::Optimise;
 use crate::progress::Progress;
+use crate::tools::Tools;
 
 /// The image that serves, without HTTPS and with it.
 const IMAGES: [&str; 2] = ["website", "website+tls"];
@@ -257,5 +258,47 @@ impl SiteWish {
             optimise: None,
             changed: None,
         })
+    }
+}
+
+/// A certificate that vouches for itself, and its key.
+#[derive(Clone, Debug)]
+pub(crate) struct Certificate {
+    pub(crate) cert: PathBuf,
+    pub(crate) key: PathBuf,
+}
+
+impl Certificate {
+    /// Has OpenSSL make one for this host.
+    pub(crate) fn make(tools: &Tools, folder: &Path, host: &str) -> Result<Self> {
+        fs::create_dir_all(folder)?;
+        let (config, cert) = (folder.join("openssl.cnf"), folder.join("cert.pem"));
+        let key = folder.join("key.pem");
+        fs::write(&config, "[req]\ndistinguished_name = name\n[name]\n")?;
+        let mut openssl = tools.command("openssl")?;
+        openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]);
+        openssl.args(["-subj", &format!("/CN={host}"), "-addext", &format!("subjectAltName=DNS:{host}")]);
+        // Whatever time it is in the machine.
+        openssl.args(["-not_before", "19700101000000Z", "-not_after", "20491231000000Z"]);
+        let output =
+            openssl.arg("-config").arg(&config).arg("-out").arg(&cert).arg("-keyout").arg(&key).output()?;
+        ensure!(output.status.success(), "openssl says {}", String::from_utf8_lossy(&output.stderr));
+        Ok(Self { cert, key })
+    }
+
+    /// The SHA-256 of its public key, in base64.
+    pub(crate) fn key_hash(&self, tools: &Tools) -> Result<String> {
+        let public = self.key.with_extension("der");
+        let mut openssl = tools.command("openssl")?;
+        openssl.args(["pkey", "-pubout", "-outform", "DER", "-in"]).arg(&self.key).arg("-out").arg(&public);
+        let output = openssl.output()?;
+        ensure!(output.status.success(), "openssl says {}", String::from_utf8_lossy(&output.stderr));
+        let hash = public.with_extension("hash");
+        let mut openssl = tools.command("openssl")?;
+        openssl.args(["dgst", "-sha256", "-binary", "-out"]).arg(&hash).arg(&public);
+        ensure!(openssl.status()?.success(), "openssl makes no hash");
+        let mut openssl = tools.command("openssl")?;
+        let output = openssl.args(["base64", "-A", "-in"]).arg(&hash).output()?;
+        Ok(String::from_utf8(output.stdout)?.trim().to_owned())
     }
 }

@@ -18,8 +18,8 @@ use crate::table;
 /// Do things over and over, to find what happens seldom or adds up
 #[derive(Args)]
 pub(crate) struct Options {
-    /// create-destroy, fifty, detach, rebind, net-boots, net-rebind, echo-requests, vchan-kills, vchan-stream, dns-diff, fuzz; all
-    /// of them if none is named
+    /// create-destroy, fifty, detach, rebind, net-boots, net-rebind, echo-requests, vchan-kills, vchan-stream, dns-diff,
+    /// website-browser, fuzz; all of them if none is named
     #[arg(value_parser = names())]
     names: Vec<String>,
     /// How often: cycles, domains at once, requests, deaths, or MiB
@@ -40,9 +40,12 @@ const FUZZ: &str = "fuzz";
 const DNS_DIFF: &str = "dns-diff";
 /// Queries that are enough.
 const QUERIES: u64 = 10_000;
+const WEBSITE_BROWSER: &str = "website-browser";
+/// Rounds that are enough to see all pages.
+const ROUNDS: u64 = 1;
 
 fn names() -> Vec<&'static str> {
-    Soak::ALL.iter().map(|soak| soak.name()).chain([DNS_DIFF, FUZZ]).collect()
+    Soak::ALL.iter().map(|soak| soak.name()).chain([DNS_DIFF, WEBSITE_BROWSER, FUZZ]).collect()
 }
 
 /// What became of one of them.
@@ -82,6 +85,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         let run = |effort, tell: &dyn Fn(u64)| fata_lab::dns_diff(&lab, effort, tell, &ui);
         let usual = options.minutes.is_none().then_some(QUERIES);
         lines.push(one(DNS_DIFF, usual, options, &ui, run)?);
+    }
+    if wanted(WEBSITE_BROWSER) {
+        let run = |effort, tell: &dyn Fn(u64)| fata_lab::website_browser(&lab, effort, tell, &ui);
+        let usual = options.minutes.is_none().then_some(ROUNDS);
+        lines.push(one(WEBSITE_BROWSER, usual, options, &ui, run)?);
     }
     if wanted(FUZZ) {
         let minutes = options.minutes.unwrap_or(fuzz::MINUTES);

@@ -2,6 +2,7 @@
 //!
 //! The lab's cases do each of these a few times; `cargo xtask soak` does it as often as wanted.
 
+pub(crate) mod browser;
 pub(crate) mod create_destroy;
 pub(crate) mod detach;
 pub(crate) mod echo_requests;

@@ -13,7 +13,7 @@ use crate::dom0less::DomU;
 use crate::guest::Guest;
 use crate::network::{Network, SUBJECT};
 use crate::progress::Progress;
-use crate::site::{MadeSite, SiteWish};
+use crate::site::{Certificate, MadeSite, SiteWish};
 use crate::tools::On;
 
 const IMAGE: &str = "website";
@@ -302,29 +302,13 @@ fn redirects(web: &Web<'_>) -> Result<()> {
     web.network.remove("subject", &guest)
 }
 
-/// A certificate for the castle that vouches for itself, and its key.
-fn certificate(ctx: &Context<'_>) -> Result<(PathBuf, PathBuf)> {
-    let folder = folder(ctx);
-    std::fs::create_dir_all(&folder)?;
-    let (config, cert, key) = (folder.join("openssl.cnf"), folder.join("cert.pem"), folder.join("key.pem"));
-    std::fs::write(&config, "[req]\ndistinguished_name = name\n[name]\n")?;
-    let mut openssl = ctx.lab.tools(On::Host, &Progress::quiet())?.command("openssl")?;
-    openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]);
-    openssl.args(["-subj", "/CN=castle", "-addext", &format!("subjectAltName=DNS:{CASTLE}")]);
-    // Whatever time it is in the machine.
-    openssl.args(["-not_before", "19700101000000Z", "-not_after", "20491231000000Z"]);
-    let output =
-        openssl.arg("-config").arg(&config).arg("-out").arg(&cert).arg("-keyout").arg(&key).output()?;
-    ensure!(output.status.success(), "openssl says {}", String::from_utf8_lossy(&output.stderr));
-    Ok((cert, key))
-}
-
 const CASTLE: &str = "castle.example";
 
 /// Catches: pages that come otherwise with TLS, a certificate that is not the one behind the image, and clients without TLS
 /// that are served.
 fn https(web: &Web<'_>) -> Result<()> {
-    let (cert, key) = certificate(web.ctx)?;
+    let tools = web.ctx.lab.tools(On::Host, &Progress::quiet())?;
+    let Certificate { cert, key } = Certificate::make(&tools, &folder(web.ctx), CASTLE)?;
     let dom0 = web.network.dom0;
     dom0.push("/tmp/ca.pem", &std::fs::read(&cert)?)?;
     let mut wish = SiteWish::new(web.ctx.lab, "castle", &web.ctx.lab.workspace().join(PAGES))?;
