@@ -187,6 +187,7 @@ fn rules_that_make_no_sense_are_refused_by_line() {
         ("/_redirects", "/a* /b", 1),
         ("/_redirects", "/a/*/b /b", 1),
         ("/_redirects", "/a/:year /b", 1),
+        ("/_redirects", "/a?b/* /b", 1),
         ("/_redirects", "/a /b/:splat", 1),
         ("/_redirects", "/a/* /b:splat", 1),
         ("/_redirects", "/a/* https://b.example:splat", 1),

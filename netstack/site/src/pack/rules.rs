@@ -64,7 +64,7 @@ pub(crate) fn redirects(text: &[u8]) -> Result<Vec<Rule>, PackError> {
             return Err(wrong("more than three words"));
         }
         let (from, below) = from.strip_suffix('*').map_or((from, false), |from| (from, true));
-        if !from.starts_with('/') || from.contains(['*', ':']) || below && !from.ends_with('/') {
+        if !from.starts_with('/') || from.contains(['*', ':', '?', '#']) || below && !from.ends_with('/') {
             return Err(wrong("where from is not a path, or one with /* at its end"));
         }
         let (to, splat) = to.strip_suffix(":splat").map_or((to, false), |to| (to, true));
