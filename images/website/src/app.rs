@@ -17,6 +17,8 @@ use fata_devices::conduit::Vchans;
 use fata_kit::{Gone, Terminal};
 use fata_netstack::{Stack, tcp};
 use fata_rt::Rt;
+#[cfg(feature = "tls")]
+use fata_tls::{Server, ServerOptions};
 use xen_hyp::{Platform, Xen};
 
 /// TCP connections that may wait to be accepted.
@@ -121,12 +123,12 @@ async fn begin<P: Platform, C: Read + Write>(
         },
     };
     #[cfg(feature = "tls")]
-    let identity = match crate::secret::identity(info.payload) {
-        Ok(identity) => identity,
-        Err(reason) => return Ok(Err(reason)),
+    let identities = match fata_devices::tls::identities(rt, &store, info.payload).await {
+        Ok(identities) => identities,
+        Err(error) => return Ok(Err(format!("{error}"))),
     };
     #[cfg(feature = "tls")]
-    options.settle(identity.is_some());
+    options.settle(!identities.all().is_empty());
     #[cfg(not(feature = "tls"))]
     options.settle(false);
     let network = fata_devices::network(rt, xen, &store, info, options.nic, None).await;
@@ -140,11 +142,10 @@ async fn begin<P: Platform, C: Read + Write>(
         .with_outside(Vchans::new(rt, xen, Some(&store)))
         .with_options(tcp, BACKLOG);
     #[cfg(feature = "tls")]
-    let conduit = match &identity {
-        Some(identity) => {
-            conduit.with_tls_server(&crate::secret::server(identity, &network.random, &wall_clock))
-        }
-        None => conduit,
+    let conduit = {
+        let mut tls = ServerOptions::new(identities);
+        tls.protocols.push(b"http/1.1".to_vec());
+        conduit.with_tls_server(&Server::new(tls, &network.random, &wall_clock))
     };
     let served = Rc::new(Served::new(rt, Pages::new(content.site), options.wish, clock));
     Ok(serve(rt, &conduit, &served, &served.wish.listen).map(|()| (network.stack, served)))

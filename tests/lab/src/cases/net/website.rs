@@ -304,8 +304,8 @@ fn redirects(web: &Web<'_>) -> Result<()> {
 
 const CASTLE: &str = "castle.example";
 
-/// Catches: pages that come otherwise with TLS, a certificate that is not the one behind the image, and clients without TLS
-/// that are served.
+/// Catches: pages that come otherwise with TLS, a certificate that is not the one behind the image, or not the one that took
+/// its place, and clients without TLS that are served.
 fn https(web: &Web<'_>) -> Result<()> {
     let tools = web.ctx.lab.tools(On::Host, &Progress::quiet())?;
     let Certificate { cert, key } = Certificate::make(&tools, &folder(web.ctx), CASTLE)?;
@@ -353,6 +353,21 @@ fn https(web: &Web<'_>) -> Result<()> {
     let (code, said) = curl("--tls-max 1.1 -o /dev/null", &format!("{CASTLE}/"))?;
     ensure!(code == 35, "TLS 1.1 ends with {code}: {said}");
     ensure!(web.number(&guest, "without TLS")? >= 1, "nobody was refused");
+    // Another certificate, while it serves.
+    let other = Certificate::make(&tools, &folder(web.ctx).join("other"), CASTLE)?;
+    dom0.push("/tmp/cert.pem", &std::fs::read(&other.cert)?)?;
+    dom0.push("/tmp/key.pem", &std::fs::read(&other.key)?)?;
+    let nodes = format!("/local/domain/{}/data/tls/castle", guest.domain);
+    dom0.sh(&format!(
+        "xenstore-write {nodes}/cert \"$(cat /tmp/cert.pem)\" {nodes}/key \"$(cat /tmp/key.pem)\""
+    ))?;
+    let left = std::time::Instant::now() + web.ctx.left();
+    while curl("-o /dev/null", &format!("{CASTLE}/"))?.0 != 60 {
+        ensure!(std::time::Instant::now() < left, "the certificate is not replaced");
+    }
+    dom0.sh("cp /tmp/cert.pem /tmp/ca.pem")?;
+    let (code, said) = curl("-o /dev/null -w '%{http_code}'", &format!("{CASTLE}/"))?;
+    ensure!((code, said.as_str()) == (0, "200"), "with the other certificate curl ends with {code}: {said}");
     web.network.remove("subject", &guest)
 }
 
