@@ -90,7 +90,7 @@ pub use progress::{Progress, Step};
 pub use qmp::Monitor;
 pub use record::Recording;
 pub use runner::{Failure, Images, Outcome, build as build_images, prepare, run as run_cases};
-pub use site::{MadeSite, SiteWish};
+pub use site::{Certificate, MadeSite, SiteWish};
 pub use soak::browser::soak as website_browser;
 pub use soak::{Effort, Figures, Soak, Soaked, in_words};
 pub use store::state;

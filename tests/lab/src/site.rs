@@ -9,6 +9,7 @@ use fata_payload::{Member, attach, attached, pack as pack_payload};
 use fata_site::pack::{compress, pack, read};
 use fata_site::{Encoding, Site};
 
+use crate::cpu::Cpu;
 use crate::host::XlDomU;
 use crate::image::{BuildRequest, replace};
 use crate::lab::Lab;
@@ -43,8 +44,10 @@ pub struct SiteWish {
     pub memory_mib: Option<u32>,
     /// Its command line.
     pub args: String,
-    /// How the image is compiled, if not as it wishes itself.
+    /// How the image is compiled, if not as it wishes itself,
     pub optimise: Option<Optimise>,
+    /// and for which CPUs.
+    pub cpu: Option<Cpu>,
     /// When the pages were last changed, in seconds since 1970, if nobody else is to be asked.
     pub changed: Option<u64>,
 }
@@ -79,8 +82,8 @@ impl Lab {
         );
         let image = IMAGES[usize::from(wish.tls.is_some())];
         // With TLS, speed alone would come to a megabyte and a half.
-        let optimise = wish.optimise.or(wish.tls.as_ref().map(|_| Optimise::Balance));
-        let request = BuildRequest { optimise, ..BuildRequest::new(image) };
+        let optimise = wish.optimise.or_else(|| wish.tls.as_ref().map(|_| Optimise::Balance));
+        let request = BuildRequest { optimise, cpu: wish.cpu, ..BuildRequest::new(image) };
         let built = self.build(&request, ui)?;
         let bare = fs::read(&built.image)?;
         let (blob, compressed) = self.pack_site(wish)?;
@@ -256,6 +259,7 @@ impl SiteWish {
             memory_mib: None,
             args: String::new(),
             optimise: None,
+            cpu: None,
             changed: None,
         })
     }
@@ -263,14 +267,16 @@ impl SiteWish {
 
 /// A certificate that vouches for itself, and its key.
 #[derive(Clone, Debug)]
-pub(crate) struct Certificate {
-    pub(crate) cert: PathBuf,
-    pub(crate) key: PathBuf,
+pub struct Certificate {
+    /// In PEM.
+    pub cert: PathBuf,
+    /// In PEM.
+    pub key: PathBuf,
 }
 
 impl Certificate {
     /// Has OpenSSL make one for this host.
-    pub(crate) fn make(tools: &Tools, folder: &Path, host: &str) -> Result<Self> {
+    pub fn make(tools: &Tools, folder: &Path, host: &str) -> Result<Self> {
         fs::create_dir_all(folder)?;
         let (config, cert) = (folder.join("openssl.cnf"), folder.join("cert.pem"));
         let key = folder.join("key.pem");

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result};
 
 use crate::cpio::Archive;
 use crate::mutate::Random;
+use crate::site::Certificate;
 use crate::tools::Tools;
 
 /// Of the small page: what nginx comes with.
@@ -32,7 +33,16 @@ http {
     keepalive_timeout 3600;
     access_log off;
     server { listen 80 backlog=1024; root /www; }
-}
+";
+/// And with TLS, where there is a certificate.
+const TLS: &str = "    server {
+        listen 443 ssl backlog=1024;
+        root /www;
+        ssl_certificate /etc/cert.pem;
+        ssl_certificate_key /etc/key.pem;
+        ssl_protocols TLSv1.2 TLSv1.3;
+        ssl_session_cache builtin:1000;
+    }
 ";
 
 /// A page of 612 bytes at `index.html`, and a file of 1 MiB at `1m.bin`.
@@ -74,11 +84,16 @@ impl Pages {
         Ok(())
     }
 
-    /// What a Linux guest needs besides to serve them with nginx: an archive to follow its initial RAM disk.
-    pub fn nginx(&self, tools: &Tools) -> Result<Vec<u8>> {
+    /// What a Linux guest needs besides to serve them with nginx, over TLS too if it gets a certificate: an archive to follow its initial RAM disk.
+    pub fn nginx(&self, tools: &Tools, certificate: Option<&Certificate>) -> Result<Vec<u8>> {
         let mut archive = Archive::default();
         archive.directory("etc");
-        archive.file("etc/nginx.conf", 0o644, CONFIG.as_bytes());
+        let tls = if certificate.is_some() { TLS } else { "" };
+        archive.file("etc/nginx.conf", 0o644, format!("{CONFIG}{tls}}}\n").as_bytes());
+        if let Some(Certificate { cert, key }) = certificate {
+            archive.file("etc/cert.pem", 0o644, &fs::read(cert)?);
+            archive.file("etc/key.pem", 0o600, &fs::read(key)?);
+        }
         archive.file("etc/passwd", 0o644, b"root:x:0:0:root:/:/bin/sh\n");
         archive.file("etc/group", 0o644, b"root:x:0:\n");
         archive.directory(PLACE);

@@ -51,7 +51,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         pages: Some(&folder.path),
         image: IMAGE,
         memory_mib: Some(MEMORY_MIB),
-        more_of_linux: &pages.nginx(&lab.tools(On::Dom0, &Progress::new())?)?,
+        more_of_linux: &pages.nginx(&lab.tools(On::Dom0, &Progress::new())?, None)?,
         ..Wish::default()
     };
     let load = Load::new(&lab, &options.common, &wish, "a page")?;

@@ -6,6 +6,7 @@ mod boot;
 mod chart;
 mod dns;
 mod http;
+mod https;
 mod load;
 mod machine;
 mod net;
@@ -31,6 +32,7 @@ pub(crate) enum Bench {
     Tcp(tcp::Options),
     Dns(dns::Options),
     Http(http::Options),
+    Https(https::Options),
     Vchan(vchan::Options),
     Boot(boot::Options),
     Profile(profile::Options),
@@ -45,6 +47,7 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
         Bench::Tcp(options) => tcp::run(options),
         Bench::Dns(options) => dns::run(options),
         Bench::Http(options) => http::run(options),
+        Bench::Https(options) => https::run(options),
         Bench::Vchan(options) => vchan::run(options),
         Bench::Boot(options) => boot::run(options),
         Bench::Profile(options) => profile::run(options),

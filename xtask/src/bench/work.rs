@@ -8,8 +8,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use fata_lab::{
-    BuildRequest, Config, Counter, Counts, Dom0, End, Folder, Gic, Lab, Optimise, Progress, SiteWish, Span,
-    Worker, XenVersion, XlDomU,
+    BuildRequest, Certificate, Config, Counter, Counts, Cpu, Dom0, End, Folder, Gic, Lab, Optimise, Progress,
+    SiteWish, Span, Worker, XenVersion, XlDomU,
 };
 
 /// Who does the jobs.
@@ -52,6 +52,10 @@ pub(crate) struct Wish<'a> {
     pub(crate) input: Option<&'a (&'static str, PathBuf)>,
     /// The pages that are put behind the image.
     pub(crate) pages: Option<&'a Path>,
+    /// And a certificate.
+    pub(crate) certificate: Option<&'a Certificate>,
+    /// For which CPUs the image is compiled.
+    pub(crate) cpu: Option<Cpu>,
     /// What Linux has besides: an archive to follow its initial RAM disk.
     pub(crate) more_of_linux: &'a [u8],
 }
@@ -110,7 +114,8 @@ impl Workshop {
             _ => Some(match wish.pages {
                 Some(pages) => {
                     let mut site = SiteWish::new(lab, wish.image, pages)?;
-                    (site.out, site.optimise) = (folder.path.clone(), wish.optimise);
+                    (site.out, site.optimise, site.cpu) = (folder.path.clone(), wish.optimise, wish.cpu);
+                    site.tls = wish.certificate.map(|both| (both.cert.clone(), both.key.clone()));
                     lab.site(&site, ui)?.image
                 }
                 None => copy(&lab.build(&request, ui)?.image, wish.image)?,
