@@ -359,7 +359,7 @@ fn https(web: &Web<'_>) -> Result<()> {
     dom0.push("/tmp/key.pem", &std::fs::read(&other.key)?)?;
     let nodes = format!("/local/domain/{}/data/tls/castle", guest.domain);
     dom0.sh(&format!(
-        "xenstore-write {nodes}/cert \"$(cat /tmp/cert.pem)\" {nodes}/key \"$(cat /tmp/key.pem)\""
+        "xenstore-write -- {nodes}/cert \"$(cat /tmp/cert.pem)\" {nodes}/key \"$(cat /tmp/key.pem)\""
     ))?;
     let left = std::time::Instant::now() + web.ctx.left();
     while curl("-o /dev/null", &format!("{CASTLE}/"))?.0 != 60 {
