@@ -88,6 +88,55 @@ fn those_who_are_too_many_are_turned_away() {
     });
 }
 
+/// A million requests, each on one of fifty connections, which are others after twenty requests each. Takes a while.
+#[test]
+#[ignore = "ten seconds when it is optimised: cargo test --release -p echo -- --ignored"]
+fn a_million_requests_leave_nothing() {
+    const REQUESTS: u64 = 1_000_000;
+    const AT_A_TIME: usize = 50;
+    const EACH: u64 = 20;
+    /// What the host's allocator may differ by: less than a byte a request.
+    const NOISE: u64 = 512 << 10;
+    run("", async |_, stack, totals| {
+        let (mut done, mut before) = (0u64, 0);
+        while done < REQUESTS {
+            let mut streams = Vec::new();
+            for _ in 0..AT_A_TIME {
+                streams.push(open(&stack).await);
+            }
+            for round in 0..EACH {
+                for stream in &mut streams {
+                    stream.write_all(&(done + round).to_be_bytes()).await.unwrap();
+                }
+                for stream in &mut streams {
+                    let mut back = [0; 8];
+                    stream.read_exact(&mut back).await.unwrap();
+                    assert_eq!(back, (done + round).to_be_bytes());
+                }
+            }
+            for mut stream in streams {
+                stream.shutdown();
+                assert_eq!(stream.read(&mut [0]).await, Ok(0));
+            }
+            done += AT_A_TIME as u64 * EACH;
+            // What has ended is remembered for a minute, so tables must have grown first.
+            if done == REQUESTS / 4 {
+                before = resident();
+            }
+        }
+        let (all, after) = (totals.get(), resident());
+        assert_eq!((all.open, all.served, all.bytes), (0, REQUESTS / EACH, 8 * REQUESTS));
+        println!("{before} bytes after a quarter, {after} after all");
+        assert!(after <= before + NOISE, "{before} bytes after a quarter, and {after} after all");
+    });
+}
+
+/// What this process has of the host's memory; nothing where that is not told.
+fn resident() -> u64 {
+    let pages = std::fs::read_to_string("/proc/self/statm").ok();
+    pages.and_then(|text| text.split(' ').nth(1)?.parse::<u64>().ok()).unwrap_or(0) * 4096
+}
+
 /// Who is silent for too long is reset, and who does not read as well.
 #[test]
 fn who_does_nothing_makes_room() {
