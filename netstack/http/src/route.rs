@@ -44,7 +44,7 @@ fn cut(path: &str) -> (&str, Option<&str>) {
     path.split_once('/').map_or((path, None), |(part, rest)| (part, Some(rest)))
 }
 
-/// A table of routes: methods, patterns as of [`matches`], and what they stand for. The first that fits counts. `GET` is
+/// A table of routes: methods, patterns as of [`matches()`], and what they stand for. The first that fits counts. `GET` is
 /// `HEAD` as well, and `OPTIONS` is answered from the table.
 ///
 /// ```
