@@ -3,13 +3,13 @@
 use crate::alert::Alert;
 use crate::error::{Failure, Why};
 use crate::facts::Facts;
-use crate::provider::aead::Cipher;
 use crate::provider::suites::AES_RECORDS;
 use crate::record::{ALERT, DATA, Fault, HANDSHAKE, HEADER, Keys, PLAIN_MAX, Version};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::ops::Range;
 use core::task::Waker;
+use fata_ciphers::Cipher;
 use rustls::client::ClientConnectionData;
 use rustls::kernel::KernelConnection;
 use rustls::server::ServerConnectionData;

@@ -1,9 +1,9 @@
 //! Records: how they are sealed and opened (RFC 8446, 5; RFC 5246, 6; RFC 5288; RFC 7905).
 
-use crate::provider::aead::{Aead, Broken, Cipher, NONCE, TAG};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::ops::Range;
+use fata_ciphers::{Aead, Broken, Cipher, NONCE, TAG};
 use zeroize::Zeroize;
 
 /// Type, version and length.

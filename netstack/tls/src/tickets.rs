@@ -2,12 +2,12 @@
 //! change.
 
 use crate::moment::Moment;
-use crate::provider::aead::{Aead, Cipher, NONCE, TAG};
 use crate::provider::random;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
+use fata_ciphers::{Aead, Cipher, NONCE, TAG};
 use rustls::server::ProducesTickets;
 use spin::Mutex;
 use zeroize::Zeroize;

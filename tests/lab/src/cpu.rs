@@ -22,6 +22,19 @@ impl Cpu {
             Self::Crypto => ",+aes,+sha2",
         }
     }
+
+    /// What the crates of ciphers are told besides. They would carry code for instructions that they look for when they run,
+    /// which they cannot do without an operating system.
+    pub(crate) fn cfgs(self) -> &'static [&'static str] {
+        match self {
+            Self::Portable => &[
+                "--cfg=aes_backend=\"soft\"",
+                "--cfg=polyval_backend=\"soft\"",
+                "--cfg=sha2_backend=\"soft\"",
+            ],
+            Self::Crypto => &[],
+        }
+    }
 }
 
 impl fmt::Display for Cpu {

@@ -252,6 +252,7 @@ impl Lab {
         ]
         .map(str::to_owned)
         .into();
+        flags.extend(cpu.cfgs().iter().map(|cfg| (*cfg).to_owned()));
         flags.extend(cargo_home.map(|home| format!("--remap-path-prefix={}=/cargo", home.display())));
         if let Some(sysroot) = sysroot {
             flags.push("--sysroot".to_owned());

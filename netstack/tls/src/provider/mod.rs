@@ -1,6 +1,5 @@
 //! The cryptography that rustls is given, from crates of RustCrypto and dalek that need no standard library.
 
-pub(crate) mod aead;
 mod hash;
 mod kx;
 pub(crate) mod random;

@@ -1,10 +1,10 @@
 //! The suites of TLS 1.3 and 1.2, and how they protect the records of a handshake.
 
-use super::aead::Cipher;
 use super::hash::{H256, H384, Hmac256, Hmac384};
 use crate::record::{Fault, Keys, OVERHEAD_MAX, Version};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use fata_ciphers::Cipher;
 use rustls::crypto::KeyExchangeAlgorithm;
 use rustls::crypto::cipher::{
     AeadKey, InboundOpaqueMessage, InboundPlainMessage, Iv, KeyBlockShape, MessageDecrypter,

@@ -1,21 +1,28 @@
-//! Ciphers that seal in place.
+//! Ciphers that seal in place. They are a crate of their own, since what is generic in the crates that they come from is compiled
+//! as this one is: for speed, in images that are otherwise built for size.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
 
 use aes_gcm::aead::inout::InOutBuf;
 use aes_gcm::aead::{AeadInOut, Key, KeyInit, Nonce, Tag};
 use aes_gcm::{Aes128Gcm, Aes256Gcm};
 use alloc::boxed::Box;
 use chacha20poly1305::ChaCha20Poly1305;
+use zeroize::Zeroize;
 
 /// What each of them adds.
-pub(crate) const TAG: usize = 16;
+pub const TAG: usize = 16;
 /// How long each's nonces are.
-pub(crate) const NONCE: usize = 12;
+pub const NONCE: usize = 12;
 
 /// The seal is broken.
-pub(crate) struct Broken;
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Broken;
 
 /// A cipher with its key, which is overwritten when it is dropped.
-pub(crate) trait Aead: Send + Sync {
+pub trait Aead: Send + Sync {
     /// Encrypts `data`, and gives what proves that it and `also` are unchanged.
     fn seal(&self, nonce: &[u8; NONCE], also: &[u8], data: &mut [u8]) -> [u8; TAG];
     /// Undoes that.
@@ -24,14 +31,18 @@ pub(crate) trait Aead: Send + Sync {
 
 /// Which cipher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Cipher {
+pub enum Cipher {
+    /// AES-128-GCM.
     Aes128,
+    /// AES-256-GCM.
     Aes256,
+    /// ChaCha20-Poly1305.
     ChaCha20,
 }
 
 impl Cipher {
-    pub(crate) const fn key_len(self) -> usize {
+    /// How many bytes its keys are.
+    pub const fn key_len(self) -> usize {
         match self {
             Self::Aes128 => 16,
             Self::Aes256 | Self::ChaCha20 => 32,
@@ -39,7 +50,7 @@ impl Cipher {
     }
 
     /// With a key of that length.
-    pub(crate) fn keyed(self, key: &[u8]) -> Box<dyn Aead> {
+    pub fn keyed(self, key: &[u8]) -> Box<dyn Aead> {
         match self {
             Self::Aes128 => keyed::<Aes128Gcm>(key),
             Self::Aes256 => keyed::<Aes256Gcm>(key),
@@ -59,7 +70,7 @@ where
     let len = whole.len().min(key.len());
     whole[..len].copy_from_slice(&key[..len]);
     let keyed = Box::new(Keyed(A::new(&whole)));
-    zeroize::Zeroize::zeroize(&mut whole[..]);
+    whole[..].zeroize();
     keyed
 }
 
