@@ -7,6 +7,7 @@ mod check_unsafe;
 mod clean_lab;
 mod doctor;
 mod lint;
+mod payload;
 mod run;
 mod setup;
 mod site;
@@ -36,6 +37,7 @@ enum Command {
     CleanLab,
     Build(build::Options),
     CheckUnsafe(check_unsafe::Options),
+    Payload(payload::Options),
     Run(run::Options),
     Site(site::Options),
     Test(test::Options),
@@ -61,6 +63,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::CleanLab => clean_lab::run(),
         Command::Build(options) => build::run(&options),
         Command::CheckUnsafe(options) => check_unsafe::run(&options),
+        Command::Payload(options) => payload::run(&options),
         Command::Run(options) => run::run(&options),
         Command::Site(options) => site::run(&options),
         Command::Test(options) => test::run(&options),

@@ -171,7 +171,7 @@ fn pem(path: &Path) -> Result<Vec<u8>> {
 }
 
 /// Writes a file; a secret one such that nobody else can read it.
-fn write(path: &Path, bytes: &[u8], secret: bool) -> Result<()> {
+pub(crate) fn write(path: &Path, bytes: &[u8], secret: bool) -> Result<()> {
     if secret {
         use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
         let failed = || format!("cannot write {}", path.display());

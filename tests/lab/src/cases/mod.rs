@@ -20,6 +20,7 @@ mod lent;
 mod memory;
 mod net;
 mod orders;
+mod peers;
 mod random;
 mod store;
 mod tls;
@@ -72,6 +73,7 @@ pub fn all() -> Vec<Case> {
     net::add(&mut cases);
     dns::add(&mut cases);
     tls::add(&mut cases);
+    peers::add(&mut cases);
     idle::add(&mut cases);
     bare::add(&mut cases);
     cases

@@ -124,7 +124,8 @@ fn silo(ctx: &Context<'_>, spot: Spot) -> Result<()> {
     Ok(())
 }
 
-fn anybody(ctx: &Context<'_>) -> Result<Dom0> {
+/// A dom0 whose guests may share with each other.
+pub(super) fn anybody(ctx: &Context<'_>) -> Result<Dom0> {
     let config = Config { xen_args: vec![ANYBODY.to_owned()], ..ctx.config(Spot::XL) };
     let dom0 = Dom0::start(ctx.lab, &config, &Progress::quiet())?;
     ctx.begin();
