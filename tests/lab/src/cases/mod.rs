@@ -25,6 +25,7 @@ mod random;
 mod store;
 mod tls;
 mod trees;
+mod tutorial;
 mod vchan;
 
 use std::cell::Cell;
@@ -74,6 +75,7 @@ pub fn all() -> Vec<Case> {
     dns::add(&mut cases);
     tls::add(&mut cases);
     peers::add(&mut cases);
+    tutorial::add(&mut cases);
     idle::add(&mut cases);
     bare::add(&mut cases);
     cases
