@@ -45,6 +45,10 @@ pub(crate) struct Options {
     /// unless there is --forward
     #[arg(long, value_name = "FILE")]
     pcap: Option<PathBuf>,
+    /// Start a second domain beside it, without a card: the path of its image, and its command line. Each has the other's
+    /// number in Xenstore, at data/peers/ and the name of its image's file up to the dot, and may share memory with it
+    #[arg(long, num_args = 2, value_names = ["IMAGE", "STR"], allow_hyphen_values = true)]
+    beside: Vec<String>,
     /// Interrupt controller of the board
     #[arg(long, default_value = "3", value_parser = ["2", "3"])]
     gic: String,
@@ -193,11 +197,13 @@ impl Options {
             gic: self.gic.parse::<Gic>().map_err(anyhow::Error::msg)?,
             qemu_args: self.qemu_args.clone(),
             gdb_port: self.gdb,
+            // Debian's Xen lets a domain share with dom0 alone.
+            xen_args: if self.beside.is_empty() { Vec::new() } else { vec!["xsm=dummy".to_owned()] },
             timeout: limit.map_or(NO_LIMIT, |limit| limit + GRACE),
             ..Config::default()
         };
         let wants_card = self.net || self.pcap.is_some() || !self.forward.is_empty();
-        if self.dom0 || wants_card {
+        if self.dom0 || wants_card || !self.beside.is_empty() {
             let host = Dom0::start(lab, &config, progress)?;
             let mut domu = XlDomU::new(&image.name, image.file.clone(), self.memory);
             domu.args.clone_from(&self.args);
@@ -216,6 +222,9 @@ impl Options {
             }
             domu.paused = self.pcap.is_some();
             let guest = host.create(&domu)?;
+            if let [file, args] = &self.beside[..] {
+                beside(&host, (&image.file, guest.domain), Path::new(file), args, self.memory)?;
+            }
             let recording = self.pcap.as_deref().map(|file| record(lab, &host, &guest, file, progress));
             let recording = recording.transpose()?;
             if domu.paused {
@@ -272,6 +281,19 @@ impl Machine {
             Self::Dom0(host, _) => &host.serial,
         }
     }
+}
+
+/// Starts a second domain, and has both find each other's numbers.
+fn beside(host: &Dom0, (one, number): (&Path, u16), other: &Path, args: &str, memory: u32) -> Result<()> {
+    let stem = |file: &Path| file.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    let stem = |file: &Path| stem(file).with_context(|| format!("{} has no name", file.display()));
+    let (one, name) = (stem(one)?, stem(other)?);
+    let domu = XlDomU { args: args.to_owned(), ..XlDomU::new(&name, other.to_owned(), memory) };
+    let domain = host.create_alone(&domu)?;
+    for (of, name, number) in [(domain, one, number), (number, name, domain)] {
+        host.store_write(&format!("/local/domain/{of}/data/peers/{name}"), &number.to_string())?;
+    }
+    Ok(())
 }
 
 /// Records the card of a guest that does not run yet, after what is in the file of an earlier boot.
