@@ -195,8 +195,12 @@ fn converse(script: &mut Script<'_>, near: (&End, &mut Stream<End>), far: (&End,
             0 => {
                 let kind = [20, 21, 22, 23, 24, 0][len % 6];
                 let said = script.bytes(len);
-                if kind == 23 {
-                    sealed.extend(said);
+                // In TLS 1.3 a type of zero is padding, and the type is before that.
+                let end = said.iter().rposition(|byte| *byte != 0);
+                match end {
+                    _ if kind == 23 => sealed.extend(said),
+                    Some(end) if kind == 0 && said[end] == 23 => sealed.extend(&said[..end]),
+                    _ => {}
                 }
                 other.seal(kind, said);
             }
