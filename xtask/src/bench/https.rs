@@ -51,6 +51,8 @@ const JOBS: [Job; 4] = [
 
 /// What the image is to do with.
 const MEMORY_MIB: u32 = 16;
+/// curl and its libraries are in there too.
+const DOM0_MIB: u32 = 768;
 
 pub(crate) fn run(options: &Options) -> Result<()> {
     let lab = Lab::open()?;
@@ -65,6 +67,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         certificate: Some(&certificate),
         cpu: Some(options.cpu),
         memory_mib: Some(MEMORY_MIB),
+        dom0_mib: Some(DOM0_MIB),
         more_of_linux: &pages.nginx(&tools, Some(&certificate))?,
         ..Wish::default()
     };

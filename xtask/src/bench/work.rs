@@ -56,6 +56,8 @@ pub(crate) struct Wish<'a> {
     pub(crate) certificate: Option<&'a Certificate>,
     /// For which CPUs the image is compiled.
     pub(crate) cpu: Option<Cpu>,
+    /// Dom0's memory, in MiB, where it has more to keep than others.
+    pub(crate) dom0_mib: Option<u32>,
     /// What Linux has besides: an archive to follow its initial RAM disk.
     pub(crate) more_of_linux: &'a [u8],
 }
@@ -129,6 +131,7 @@ impl Workshop {
             name: format!("bench-{}", wish.image),
             gic: wish.gic.parse::<Gic>().map_err(anyhow::Error::msg)?,
             icount: true,
+            dom0_memory_mib: wish.dom0_mib,
             timeout: TIMEOUT,
             ..Config::default()
         };
