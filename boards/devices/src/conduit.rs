@@ -1,6 +1,6 @@
 //! vchan by address: what follows `vchan://` in [`fata_conduit`]'s addresses.
 //!
-//! `DOMAIN/NAME` is the other domain and the service's name, as in [`Wish`](crate::vchan::Wish); behind a `?` there may be
+//! `DOMAIN/NAME` is the other domain and the service's name, as in [`Wish`]; behind a `?` there may be
 //! its words with `&` between them, and `streams=N`. A vchan is one stream between two domains, and for N of them at a time
 //! there are N vchans, `NAME-0` and so on. Both ends must be told the same number.
 //!
