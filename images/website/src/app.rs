@@ -53,11 +53,12 @@ pub async fn app<P: Platform, C: Read + Write>(
             Next::Line(line) => terminal.print(&|out| writeln!(out, "{line}")).await?,
             Next::Typed => {
                 let (all, heap) = (served.totals(), fata_boot::MEMORY.usage().heap_used);
-                let ((sockets, _), ended) = (stack.sockets(), stack.ended());
+                let ((sockets, _), ended, counts) = (stack.sockets(), stack.ended(), stack.counts());
                 terminal.print(&|out| writeln!(out, "website: {all}")).await?;
                 terminal
                     .print(&|out| writeln!(out, "{sockets} sockets, {ended} ended, {heap} bytes of heap"))
                     .await?;
+                terminal.print(&|out| writeln!(out, "{counts:?}")).await?;
             }
         }
     }

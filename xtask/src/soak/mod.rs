@@ -18,8 +18,8 @@ use crate::table;
 /// Do things over and over, to find what happens seldom or adds up
 #[derive(Args)]
 pub(crate) struct Options {
-    /// create-destroy, fifty, detach, rebind, net-boots, net-rebind, echo-requests, vchan-kills, vchan-stream, dns-diff,
-    /// website-browser, fuzz; all of them if none is named
+    /// create-destroy, fifty, detach, rebind, net-boots, net-rebind, echo-requests, website-requests, vchan-kills, vchan-stream,
+    /// dns-diff, website-browser, fuzz; all of them if none is named
     #[arg(value_parser = names())]
     names: Vec<String>,
     /// How often: cycles, domains at once, requests, deaths, or MiB

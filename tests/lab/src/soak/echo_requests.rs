@@ -17,7 +17,7 @@ const FILES: u32 = 200;
 const LOOKS: u32 = 180;
 
 /// How many bytes the heap has when nobody is connected.
-fn at_rest(network: &Network<'_>, guest: &Guest, idle: u64) -> Result<u64> {
+pub(super) fn at_rest(network: &Network<'_>, guest: &Guest, idle: u64) -> Result<u64> {
     for _ in 0..LOOKS {
         if network.number(guest, "sockets")? == idle && network.number(guest, "ended")? == 0 {
             return network.number(guest, "bytes of heap");

@@ -12,6 +12,7 @@ pub(crate) mod net_rebind;
 pub(crate) mod rebind;
 mod vchan_kills;
 mod vchan_stream;
+mod website_requests;
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -46,6 +47,8 @@ pub enum Soak {
     NetRebind,
     /// An echo has many requests on many connections.
     EchoRequests,
+    /// The same with a website.
+    WebsiteRequests,
     /// Either end of a vchan is killed, whatever it is at.
     VchanKills,
     /// A vchan with small rings is kept busy, both ways.
@@ -80,7 +83,7 @@ const PATIENCE: Duration = Duration::from_secs(180);
 
 impl Soak {
     /// All, in the order of the documentation.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::CreateDestroy,
         Self::Fifty,
         Self::Detach,
@@ -88,6 +91,7 @@ impl Soak {
         Self::NetBoots,
         Self::NetRebind,
         Self::EchoRequests,
+        Self::WebsiteRequests,
         Self::VchanKills,
         Self::VchanStream,
     ];
@@ -103,6 +107,7 @@ impl Soak {
             Self::NetBoots => "net-boots",
             Self::NetRebind => "net-rebind",
             Self::EchoRequests => "echo-requests",
+            Self::WebsiteRequests => "website-requests",
             Self::VchanKills => "vchan-kills",
             Self::VchanStream => "vchan-stream",
         }
@@ -117,7 +122,7 @@ impl Soak {
             Self::Detach => 20,
             Self::Rebind => 200,
             Self::NetBoots | Self::NetRebind => 100,
-            Self::EchoRequests => 1_000_000,
+            Self::EchoRequests | Self::WebsiteRequests => 1_000_000,
             Self::VchanStream => 1024,
         }
     }
@@ -129,6 +134,7 @@ impl Soak {
             Self::NetBoots => "ping",
             Self::NetRebind => "net-bench",
             Self::EchoRequests => "echo",
+            Self::WebsiteRequests => "website",
             Self::VchanKills | Self::VchanStream => "vchan-echo",
         }
     }
@@ -140,7 +146,11 @@ impl Soak {
         // Whoever builds meanwhile does not change what is running.
         let images = Folder::take(lab, &format!("{name}-image"))?;
         let image = images.file("Image");
-        std::fs::copy(&built.image, &image).with_context(|| format!("copying {}", built.image.display()))?;
+        let made = match self {
+            Self::WebsiteRequests => website_requests::image(lab, ui)?,
+            _ => built.image,
+        };
+        std::fs::copy(&made, &image).with_context(|| format!("copying {}", made.display()))?;
         let pairs = matches!(self, Self::VchanKills | Self::VchanStream);
         let config = Config {
             name,
@@ -173,6 +183,7 @@ impl Soak {
             Self::NetBoots => with_network(&net_boots::run),
             Self::NetRebind => with_network(&|n, m| net_rebind::run(n, m, seed)),
             Self::EchoRequests => with_network(&echo_requests::run),
+            Self::WebsiteRequests => with_network(&website_requests::run),
             Self::VchanKills => with_vchans(&|v, m| vchan_kills::run(v, m, seed)),
             Self::VchanStream => with_vchans(&|v, m| vchan_stream::run(v, m, seed)),
         };
