@@ -10,6 +10,7 @@ use crate::response::{ResponseHead, response};
 use crate::status::Status;
 use crate::url::Url;
 use crate::words::{digits, hexadecimal};
+use crate::zeros::grow;
 use alloc::vec::Vec;
 use core::time::Duration;
 use embedded_io_async::{Read, Write};
@@ -371,7 +372,7 @@ impl<'c, T: Read + Write> Answer<'c, T> {
             if have == all.len() {
                 let more = self.body_left().unwrap_or(1024).clamp(1, 16 << 10) as usize;
                 all.try_reserve(more).map_err(|_| Error::NoMemory)?;
-                all.resize(have + more, 0);
+                grow(&mut all, have + more);
             }
             match self.read(&mut all[have..]).await? {
                 0 => break,

@@ -7,6 +7,7 @@ use crate::link::{Incoming, Link};
 use crate::server::{Manner, Server, Settled, manner};
 use crate::status::Status;
 use crate::words::{digits, hexadecimal};
+use crate::zeros::grow;
 use alloc::vec::Vec;
 use embedded_io_async::{Read, Write};
 
@@ -108,7 +109,7 @@ impl<'a, T: Read + Write> Exchange<'a, T> {
             if have == all.len() {
                 let more = self.body_left().unwrap_or(1024).clamp(1, 16 << 10) as usize;
                 all.try_reserve(more).map_err(|_| Error::NoMemory)?;
-                all.resize(have + more, 0);
+                grow(&mut all, have + more);
             }
             match self.read(&mut all[have..]).await? {
                 0 => break,
@@ -247,7 +248,8 @@ impl<'a, T: Read + Write> Exchange<'a, T> {
     async fn drain(&mut self) -> Result<bool, Error> {
         let limits = self.server.limits();
         self.body.allow(limits.drain);
-        self.out.resize(self.server.gather().max(1), 0);
+        self.out.clear();
+        grow(self.out, self.server.gather().max(1));
         let drained = loop {
             match self.link.read_body(&mut self.body, self.out, limits).await {
                 Ok(0) => break Ok(true),

@@ -66,6 +66,7 @@ mod status;
 mod stored;
 mod url;
 mod words;
+mod zeros;
 
 pub use accept::accept;
 pub use client::{Answer, Asking, Client, Upload};

@@ -6,6 +6,7 @@ use crate::fields::Fields;
 use crate::head::Framing;
 use crate::limits::Limits;
 use crate::patience::{Patience, after};
+use crate::zeros::grow;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use embedded_io_async::{Error as _, Read, Write};
@@ -73,7 +74,7 @@ impl Input {
         }
         let len = (self.bytes.len() * 2).clamp(ROOM, most.max(ROOM));
         self.bytes.try_reserve_exact(len - self.bytes.len()).map_err(|_| Error::NoMemory)?;
-        self.bytes.resize(len, 0);
+        grow(&mut self.bytes, len);
         Ok(())
     }
 

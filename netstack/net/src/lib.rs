@@ -44,6 +44,7 @@ mod stack;
 mod table;
 pub mod tcp;
 pub mod udp;
+mod zeros;
 
 pub use census::SocketInfo;
 pub use config::{

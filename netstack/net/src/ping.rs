@@ -5,6 +5,7 @@ use crate::error::Error;
 use crate::headers::{self, Flow};
 use crate::stack::Stack;
 use crate::table::{Kind, Owner};
+use crate::zeros::grow;
 use alloc::vec::Vec;
 use core::future::poll_fn;
 use core::task::{Context, Poll};
@@ -31,7 +32,7 @@ impl Stack {
         let buffer = |packets: usize| {
             let mut bytes = Vec::new();
             bytes.try_reserve_exact(len * packets).ok()?;
-            bytes.resize(len * packets, 0);
+            grow(&mut bytes, len * packets);
             Some(PacketBuffer::new(alloc::vec![PacketMetadata::EMPTY; 2 * packets], bytes))
         };
         let mut socket =

@@ -4,6 +4,7 @@
 
 use crate::gate::Stream;
 use crate::headers::FIN;
+use crate::zeros::grow;
 use alloc::vec::Vec;
 use core::num::NonZeroU16;
 use smoltcp::phy::TxToken;
@@ -26,9 +27,7 @@ pub(crate) struct Segmented {
 impl Segmented {
     /// Gives room for a frame of `len` bytes, to be cut into segments of `size` bytes.
     pub(crate) fn begin(&mut self, len: usize, stream: Stream, size: NonZeroU16) -> &mut [u8] {
-        if self.frame.len() < len {
-            self.frame.resize(len, 0);
-        }
+        grow(&mut self.frame, len);
         // Who writes a header may leave out what is nought.
         self.frame[..len.min(128)].fill(0);
         (self.len, self.v6, self.size, self.sent) = (len, stream.v6, size.get().into(), 0);

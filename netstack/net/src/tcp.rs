@@ -5,6 +5,7 @@ use crate::error::Error;
 use crate::headers::{self, Flow};
 use crate::stack::Stack;
 use crate::table::{Kind, Owner, Slot};
+use crate::zeros::grow;
 use alloc::vec::Vec;
 use core::future::poll_fn;
 use core::task::{Context, Poll};
@@ -54,7 +55,7 @@ impl Options {
         let buffer = |len: usize| {
             let mut bytes = Vec::new();
             bytes.try_reserve_exact(len).ok()?;
-            bytes.resize(len, 0);
+            grow(&mut bytes, len);
             Some(SocketBuffer::new(bytes))
         };
         let mut socket = Socket::new(buffer(self.receive())?, buffer(buffer_len(self.send))?);

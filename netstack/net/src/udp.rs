@@ -4,6 +4,7 @@ use crate::error::Error;
 use crate::headers::{self, Flow};
 use crate::stack::Stack;
 use crate::table::{Kind, Owner};
+use crate::zeros::grow;
 use alloc::vec::Vec;
 use core::future::poll_fn;
 use core::task::{Context, Poll};
@@ -34,7 +35,7 @@ impl Options {
         metadata.try_reserve_exact(self.datagrams.max(1)).ok()?;
         metadata.resize(self.datagrams.max(1), PacketMetadata::EMPTY);
         bytes.try_reserve_exact(self.bytes).ok()?;
-        bytes.resize(self.bytes, 0);
+        grow(&mut bytes, self.bytes);
         Some(PacketBuffer::new(metadata, bytes))
     }
 }

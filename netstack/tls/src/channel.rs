@@ -5,6 +5,7 @@ use crate::error::{Failure, Why};
 use crate::facts::Facts;
 use crate::provider::suites::AES_RECORDS;
 use crate::record::{ALERT, DATA, Fault, HANDSHAKE, HEADER, Keys, PLAIN_MAX, Version};
+use crate::zeros::grow;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -321,7 +322,7 @@ impl Channel {
         if self.buffer.len() < end + need.max(1) {
             let whole = (end + need).max(READ);
             self.buffer.reserve_exact(whole - self.buffer.len());
-            self.buffer.resize(whole, 0);
+            grow(&mut self.buffer, whole);
         }
         &mut self.buffer[end..]
     }

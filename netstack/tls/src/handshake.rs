@@ -7,6 +7,7 @@ use crate::error::{Error, Failure, Why, translated};
 use crate::facts::Facts;
 use crate::provider::random;
 use crate::record::{ALERT, HEADER, PLAIN_MAX, Version};
+use crate::zeros::grow;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use embedded_io_async::{Read, Write};
@@ -107,7 +108,7 @@ impl Handshake {
 
     async fn receive<IO: Read>(&mut self, io: &mut IO, need: usize) -> Result<(), Error<IO::Error>> {
         let end = self.incoming.len();
-        self.incoming.resize(end + need.max(READ), 0);
+        grow(&mut self.incoming, end + need.max(READ));
         let count = io.read(&mut self.incoming[end..]).await;
         self.incoming.truncate(end + *count.as_ref().unwrap_or(&0));
         if count.map_err(Error::Transport)? == 0 { Err(Failure::Truncated.into()) } else { Ok(()) }
@@ -239,7 +240,7 @@ fn handle<Data>(
             if let Err(EncodeError::InsufficientSize(InsufficientSizeError { required_size })) =
                 encode.encode(&mut [])
             {
-                outgoing.resize(end + required_size, 0);
+                grow(outgoing, end + required_size);
                 let len = encode.encode(&mut outgoing[end..]).unwrap_or(0);
                 outgoing.truncate(end + len);
             }

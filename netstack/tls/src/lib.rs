@@ -36,6 +36,7 @@ mod stream;
 mod tickets;
 mod trust;
 mod versions;
+mod zeros;
 
 pub use alert::Alert;
 pub use client::{Client, ClientOptions};
