@@ -78,8 +78,11 @@ async fn connection<O: Outside>(server: &Server, stream: Stream<O>, shown: &Show
     match ended.manner {
         Manner::Drop => {}
         Manner::Linger => {
-            if stream.finish().await.is_ok() {
-                linger(server.rt(), &mut &stream, server.limits()).await;
+            let (rt, limits) = (server.rt(), server.limits());
+            // With TLS there is something to be sent, for which a client that reads nothing has no room.
+            let finished = rt.timeout(limits.linger, stream.finish()).await;
+            if !matches!(finished, Ok(Ok(()))) || !linger(rt, &mut &stream, limits).await {
+                stream.abort();
             }
         }
         Manner::Abort => stream.abort(),

@@ -120,9 +120,12 @@ impl Served {
         match ended.manner {
             Manner::Drop => {}
             Manner::Linger => {
-                // Who is gone needs not be told.
-                let _ = stream.finish().await;
-                linger(self.server.rt(), &mut &stream, self.server.limits()).await;
+                let (rt, limits) = (self.server.rt(), self.server.limits());
+                // With TLS there is something to be sent, for which a client that reads nothing has no room.
+                let finished = rt.timeout(limits.linger, stream.finish()).await;
+                if !matches!(finished, Ok(Ok(()))) || !linger(rt, &mut &stream, limits).await {
+                    stream.abort();
+                }
             }
             Manner::Abort => stream.abort(),
         }
