@@ -26,6 +26,8 @@ pub(crate) struct Tx<P: Platform> {
     most: usize,
     /// Something was answered.
     heard: bool,
+    /// There was room when last looked, and nothing has been sent since. Each frame is asked for room three times.
+    has_room: bool,
 }
 
 /// What becomes of a request's page.
@@ -52,6 +54,7 @@ impl<P: Platform> Tx<P> {
             // Another is for an extra info.
             most: if sg { SLOTS_MIN - 1 } else { 1 },
             heard: false,
+            has_room: false,
         };
         tx.grow()?;
         Ok(tx)
@@ -72,7 +75,15 @@ impl<P: Platform> Tx<P> {
     }
 
     /// Whether there is room for the longest frame. If not, an event will come when there is.
+    #[inline]
     pub(crate) fn has_room(&mut self, totals: &mut Totals) -> Result<bool, Corrupt> {
+        if !self.has_room {
+            self.has_room = self.makes_room(totals)?;
+        }
+        Ok(self.has_room)
+    }
+
+    fn makes_room(&mut self, totals: &mut Totals) -> Result<bool, Corrupt> {
         loop {
             if self.fits() {
                 return Ok(true);
@@ -142,6 +153,7 @@ impl<P: Platform> Tx<P> {
 
     fn push(&mut self, id: u16, flags: u16, size: usize, slot: Slot) {
         let request = TxRequest { gref: self.pool.gref(id), offset: 0, flags, id, size: size as u16 };
+        self.has_room = false;
         self.ring.push(request.as_bytes());
         self.slots[usize::from(id)] = slot;
     }
