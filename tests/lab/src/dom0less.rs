@@ -82,6 +82,7 @@ impl DomU {
             bootargs: self.bootargs.clone(),
             kernel: modules.place(&self.kernel)?,
             ramdisk: self.ramdisk.as_ref().map(|file| modules.place(file)).transpose()?,
+            devices: None,
         })
     }
 }

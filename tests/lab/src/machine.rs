@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use crate::dtb::HostTree;
+use crate::dtb::{self, HostTree};
 use crate::lab::Lab;
 use crate::parts::{Qemu, XenVersion};
 use crate::progress::Progress;
@@ -182,7 +182,7 @@ impl Config {
             Ok(vec!["board.dtb".to_owned()])
         })?;
         let blob = dir.join("board.dtb");
-        HostTree::parse(&fs::read(&blob).with_context(|| format!("reading {}", blob.display()))?)
+        dtb::virt(&fs::read(&blob).with_context(|| format!("reading {}", blob.display()))?)
     }
 }
 
