@@ -9,6 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use fata_deploy::PartialTree;
 
 use crate::console::{Console, Gate, Line, Pace, Transcript, contains};
 use crate::dtb::{DomUNode, Enhanced, Module, StaticEvent};
@@ -51,6 +52,8 @@ pub struct DomU {
     pub enhanced: Enhanced,
     /// Its ends of static event channels.
     pub events: Vec<StaticEvent>,
+    /// Devices of the host that it is given.
+    pub devices: PartialTree,
 }
 
 impl DomU {
@@ -66,6 +69,7 @@ impl DomU {
             vpl011: true,
             enhanced: Enhanced::NoXenstore,
             events: Vec::new(),
+            devices: PartialTree::default(),
         }
     }
 }
@@ -73,6 +77,10 @@ impl DomU {
 impl DomU {
     /// What is to stand about it in the device tree, its files being among `modules`.
     pub(crate) fn node(&self, modules: &mut Modules) -> Result<DomUNode> {
+        let devices = match self.devices.nodes.is_empty() {
+            true => None,
+            false => Some(self.devices.to_dtb()?),
+        };
         Ok(DomUNode {
             memory_kib: self.memory_kib,
             vcpus: self.vcpus,
@@ -82,28 +90,49 @@ impl DomU {
             bootargs: self.bootargs.clone(),
             kernel: modules.place(&self.kernel)?,
             ramdisk: self.ramdisk.as_ref().map(|file| modules.place(file)).transpose()?,
-            devices: None,
+            devices: devices.map(|blob| modules.place_made(blob)),
         })
     }
 }
 
 /// Files that are loaded into memory for Xen to find, one after the other.
 #[derive(Default)]
-pub(crate) struct Modules(Vec<(PathBuf, Module)>);
+pub(crate) struct Modules(Vec<(Content, Module)>);
+
+enum Content {
+    File(PathBuf),
+    Made(Vec<u8>),
+}
 
 impl Modules {
     fn place(&mut self, file: &Path) -> Result<Module> {
-        let end =
-            |(_, last): &(PathBuf, Module)| (last.address + last.bytes).next_multiple_of(MODULE_ALIGNMENT);
-        let address = self.0.last().map_or(FIRST_MODULE, end);
-        let module = Module { address, bytes: file_size(file)? };
-        self.0.push((file.to_owned(), module));
-        Ok(module)
+        Ok(self.add(Content::File(file.to_owned()), file_size(file)?))
     }
 
-    /// Each with its address.
-    pub(crate) fn into_files(self) -> Vec<(PathBuf, u64)> {
-        self.0.into_iter().map(|(file, module)| (file, module.address)).collect()
+    fn place_made(&mut self, blob: Vec<u8>) -> Module {
+        let bytes = blob.len() as u64;
+        self.add(Content::Made(blob), bytes)
+    }
+
+    fn add(&mut self, content: Content, bytes: u64) -> Module {
+        let end =
+            |(_, last): &(Content, Module)| (last.address + last.bytes).next_multiple_of(MODULE_ALIGNMENT);
+        let module = Module { address: self.0.last().map_or(FIRST_MODULE, end), bytes };
+        self.0.push((content, module));
+        module
+    }
+
+    /// Each with its address. What is no file yet becomes one in `folder`.
+    pub(crate) fn files(&self, folder: &Folder) -> Result<Vec<(PathBuf, u64)>> {
+        let file = |(content, module): &(Content, Module)| match content {
+            Content::File(file) => Ok((file.clone(), module.address)),
+            Content::Made(blob) => {
+                let file = folder.file(&format!("module-{:x}.dtb", module.address));
+                fs::write(&file, blob)?;
+                Ok((file, module.address))
+            }
+        };
+        self.0.iter().map(file).collect()
     }
 }
 
@@ -129,7 +158,7 @@ impl Dom0less {
         let guests_kib: u64 = domus.iter().map(|d| d.memory_kib).sum();
         let enough = u32::try_from((guests_kib + XEN_MEMORY_KIB).div_ceil(1 << 10))?.next_multiple_of(64);
         let memory_mib = config.memory_mib.unwrap_or(enough);
-        let mut tree = config.host_tree(lab, &qemu, memory_mib, ui)?;
+        let mut tree = config.host_tree(lab, &qemu, memory_mib, domus, ui)?;
         tree.xen_bootargs(&config.xen_command_line(""))?;
 
         let mut run = config.invocation(&qemu, &folder, memory_mib);
@@ -137,7 +166,7 @@ impl Dom0less {
         for domu in domus {
             tree.domu(&domu.node(&mut modules)?)?;
         }
-        for (file, address) in modules.into_files() {
+        for (file, address) in modules.files(&folder)? {
             run.load(&file, address);
         }
         fs::write(folder.file("board.dtb"), tree.to_dtb())?;

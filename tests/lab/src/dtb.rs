@@ -18,9 +18,11 @@ const UNUSED: [&str; 8] = [
 /// The board has 32 virtio transports and fills them from the last one down; these many stay.
 const VIRTIO_TRANSPORTS: usize = 6;
 
-/// Reads what `qemu -M …,dumpdtb=FILE` wrote and removes what only costs boot time.
-pub(crate) fn virt(blob: &[u8]) -> Result<HostTree> {
-    let mut host = HostTree::parse(blob, &UNUSED, "/pl011@9000000")?;
+/// Reads what `qemu -M …,dumpdtb=FILE` wrote and removes what only costs boot time, but for the devices at the paths
+/// in `kept`.
+pub(crate) fn virt(blob: &[u8], kept: &[&str]) -> Result<HostTree> {
+    let unused: Vec<_> = UNUSED.into_iter().filter(|path| !kept.contains(path)).collect();
+    let mut host = HostTree::parse(blob, &unused, "/pl011@9000000")?;
     let mut transports: Vec<_> =
         host.names().filter(|name| name.starts_with("virtio_mmio@")).map(|name| format!("/{name}")).collect();
     transports.sort_unstable();
@@ -46,12 +48,13 @@ mod tests {
             tree.root
                 .add_child(DeviceTreeNode::new(format!("virtio_mmio@{:x}", 0xa00_0000 + n * 0x200)).unwrap());
         }
-        let host = virt(&tree.to_dtb()).unwrap();
+        let host = virt(&tree.to_dtb(), &[]).unwrap();
         let left: Vec<_> = host.names().collect();
         assert!(!left.contains(&"pcie@10000000"));
         assert!(left.contains(&"pl011@9000000"));
         assert!(!left.contains(&"virtio_mmio@a000200"));
         assert!(left.contains(&"virtio_mmio@a000400"));
         assert_eq!(left.iter().filter(|n| n.starts_with("virtio_mmio@")).count(), VIRTIO_TRANSPORTS);
+        assert!(virt(&tree.to_dtb(), &["/pcie@10000000"]).unwrap().has("/pcie@10000000"));
     }
 }

@@ -298,7 +298,7 @@ pub(crate) struct Plan {
     parts: XenParts,
     initramfs: PathBuf,
     /// Files of the domains that Xen starts, and where they go.
-    modules: Vec<(PathBuf, u64)>,
+    modules: Modules,
     dtb: Vec<u8>,
     memory_mib: u32,
     /// Names everything that went in.
@@ -318,7 +318,7 @@ impl Plan {
         let initramfs = dir.join("dom0.cpio");
         let dom0_mib = config.dom0_memory_mib.unwrap_or(DOM0_MEMORY_MIB);
         let memory_mib = config.memory_mib.unwrap_or(MEMORY_MIB - DOM0_MEMORY_MIB + dom0_mib);
-        let mut tree = config.host_tree(lab, &qemu, memory_mib, ui)?;
+        let mut tree = config.host_tree(lab, &qemu, memory_mib, domus, ui)?;
         let xen_args = config.xen_command_line(&format!("dom0_mem={dom0_mib}M dom0_max_vcpus=1"));
         tree.xen_bootargs(&xen_args)?;
         tree.dom0(
@@ -336,7 +336,7 @@ impl Plan {
             config.board(memory_mib).join(" "),
             config.qemu_args
         );
-        let (dtb, modules) = (tree.to_dtb(), modules.into_files());
+        let dtb = tree.to_dtb();
         Ok(Self { qemu, parts, initramfs, modules, dtb, memory_mib, recipe })
     }
 
@@ -350,8 +350,8 @@ impl Plan {
         let mut run = self.invocation(config, &folder);
         run.args(["-dtb", "board.dtb", "-kernel"]).args([&self.parts.hypervisor]);
         run.load(&self.parts.kernel, KERNEL_ADDRESS).load(&self.initramfs, RAMDISK_ADDRESS);
-        for (file, address) in &self.modules {
-            run.load(file, *address);
+        for (file, address) in self.modules.files(&folder)? {
+            run.load(&file, address);
         }
         let host = self.start(config, folder, run)?;
         let timeout = if config.gdb_port.is_some() { config.timeout } else { BOOT_TIMEOUT };

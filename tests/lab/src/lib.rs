@@ -77,6 +77,7 @@ pub use dns::{Traffic, soak as dns_diff};
 pub use doctor::{Finding, State};
 pub use dom0less::{Dom0less, DomU};
 pub use dtb::{Enhanced, StaticEvent};
+pub use fata_deploy::{DeviceNode, Mapping, PartialTree, Value};
 pub use flatten::Section;
 pub use footprint::Footprint;
 pub use guest::{End, Guest};

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+use crate::dom0less::DomU;
 use crate::dtb::{self, HostTree};
 use crate::lab::Lab;
 use crate::parts::{Qemu, XenVersion};
@@ -155,12 +156,13 @@ impl Config {
         run
     }
 
-    /// What the board looks like to Xen, as QEMU describes it.
+    /// What the board looks like to Xen, as QEMU describes it, with the devices that `domus` are given.
     pub(crate) fn host_tree(
         &self,
         lab: &Lab,
         qemu: &Qemu,
         memory_mib: u32,
+        domus: &[DomU],
         ui: &Progress,
     ) -> Result<HostTree> {
         let board = self.board(memory_mib);
@@ -182,7 +184,11 @@ impl Config {
             Ok(vec!["board.dtb".to_owned()])
         })?;
         let blob = dir.join("board.dtb");
-        dtb::virt(&fs::read(&blob).with_context(|| format!("reading {}", blob.display()))?)
+        let passed: Vec<&str> = domus.iter().flat_map(|domu| domu.devices.host_paths()).collect();
+        let blob = fs::read(&blob).with_context(|| format!("reading {}", blob.display()))?;
+        let mut tree = dtb::virt(&blob, &passed)?;
+        passed.iter().try_for_each(|path| tree.pass(path))?;
+        Ok(tree)
     }
 }
 
