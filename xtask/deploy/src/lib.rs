@@ -1,8 +1,21 @@
 //! What boards boot from: device trees for Xen, and the media they are on.
 #![forbid(unsafe_code)]
 
+mod check;
+mod deployment;
+mod map;
+mod medium;
 mod partial;
+mod plan;
+mod refusal;
+pub mod script;
 mod tree;
+pub mod xl;
 
+pub use deployment::{At, Deployment, Dom0, Domain, LARGEST_FILE, OnCrash, Start, Vchan};
+pub use map::{Kind, MemoryMap, Part};
+pub use medium::{MediumFile, medium};
 pub use partial::{DeviceNode, Mapping, PartialTree, Value};
+pub use plan::{Dom0Files, Loaded, Plan, Sources};
+pub use refusal::{Refusal, Refusals};
 pub use tree::{DomUNode, Enhanced, HostTree, Module, StaticEvent};
