@@ -1,6 +1,9 @@
 //! What the machine said about itself, in one structure whatever said it (device tree, start_info, PVH).
 
+mod device;
+
 use core::fmt;
+pub use device::Device;
 
 /// Bytes in a page, the granule of everything below (Xen's `XEN_PAGE_SIZE`).
 pub const PAGE_SIZE: u64 = 4096;
@@ -110,8 +113,11 @@ impl<T: fmt::Debug, const N: usize> fmt::Debug for List<T, N> {
 }
 
 /// An interrupt as the GIC numbers it (0–15 SGI, 16–31 PPI, 32 and up SPI).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct IntId(pub u32);
+
+/// The first interrupt that is no CPU's own.
+pub const FIRST_SPI: u32 = 32;
 
 /// The interrupt controller.
 #[derive(Clone, Copy, Debug)]
@@ -130,6 +136,15 @@ pub enum Gic {
         /// Redistributor registers.
         redist: Region,
     },
+}
+
+impl Gic {
+    /// What is read and written through memory.
+    pub const fn regions(&self) -> [Region; 2] {
+        match *self {
+            Self::V2 { dist, cpu: second } | Self::V3 { dist, redist: second } => [dist, second],
+        }
+    }
 }
 
 /// How the machine is told to stop (`method` of `/psci`).
@@ -210,6 +225,8 @@ pub struct BootInfo<'a> {
     pub hypervisor: Option<Hypervisor<'a>>,
     /// `stdout-path`, else the first serial port we know how to drive.
     pub uart: Option<Uart>,
+    /// Devices passed through to this guest, in the order of the tree.
+    pub devices: List<Device<'a>, 16>,
     /// The device tree itself, checked.
     pub dtb: &'a [u8],
     /// What was put behind the image (`boot/payload`); empty if nothing was.

@@ -41,6 +41,7 @@ fn machine() -> BootInfo<'static> {
         psci: None,
         hypervisor: None,
         uart: None,
+        devices: Default::default(),
         dtb: &[],
         remarks: List::default(),
     }

@@ -5,7 +5,7 @@
 
 use super::mmio::Mmio;
 use core::arch::asm;
-use fata_boot::info::{self, IntId};
+use fata_boot::info::{self, FIRST_SPI, IntId};
 
 // Distributor, and with the same offsets the redistributor's SGI frame.
 const GICD_CTLR: usize = 0x000;
@@ -26,7 +26,6 @@ const CTLR_V3: u32 = 1 << 4 | 1 << 1;
 const CTLR_V2: u32 = 1;
 /// Between the extremes, so that the mask (all priorities allowed) lets it through.
 const PRIORITY: u8 = 0x80;
-const FIRST_SPI: u32 = 32;
 /// IAR answers 1020 and up when nothing is pending.
 const FIRST_SPECIAL: u32 = 1020;
 

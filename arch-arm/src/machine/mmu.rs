@@ -49,12 +49,8 @@ pub(crate) fn enable(
     if let Some(page) = early::ring_page() {
         tables.map(page, Rights::ReadWrite)?;
     }
-    let gic = match info.gic {
-        Some(Gic::V2 { dist, cpu }) => [Some(dist), Some(cpu)],
-        Some(Gic::V3 { dist, redist }) => [Some(dist), Some(redist)],
-        None => [None, None],
-    };
-    for device in gic.into_iter().flatten().chain(info.uart.map(|u| u.registers)) {
+    let gic = info.gic.iter().flat_map(Gic::regions);
+    for device in gic.chain(info.uart.map(|u| u.registers)) {
         tables.map(pages_around(device), Rights::Device)?;
     }
     let dtb = Region { base: info.dtb.as_ptr() as u64, size: info.dtb.len() as u64 };

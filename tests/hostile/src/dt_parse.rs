@@ -1,6 +1,6 @@
 //! Any bytes as a device tree: an error, or a result that keeps its promises.
 
-use fata_boot::info::Region;
+use fata_boot::info::{Gic, Region};
 use fata_xenvm_arm64::dt;
 
 /// One input.
@@ -20,4 +20,19 @@ pub fn dt_parse(blob: &[u8]) {
     assert!(
         usable.iter().all(|free| info.memory.iter().any(|b| b.base <= free.base && free.end() <= b.end()))
     );
+    let xen = info.hypervisor.iter().flat_map(|xen| xen.extended.iter().copied().chain([xen.grants]));
+    let elsewhere = info.memory.iter().copied().chain(info.gic.iter().flat_map(Gic::regions)).chain(xen);
+    for other in elsewhere {
+        for registers in info.devices.iter().flat_map(|device| device.registers.iter()) {
+            assert!(registers.end() <= other.base || other.end() <= registers.base);
+        }
+    }
+    for device in info.devices.iter() {
+        assert!(device.interrupts.iter().all(|id| (32..1020).contains(&id.0)));
+        let node = dt::node(&info, device);
+        for part in node.children().chain([node]) {
+            let _ = (part.cells("gpios").count(), part.string("label"), part.properties().count());
+        }
+        let _ = node.cell("phandle").and_then(|handle| dt::by_phandle(&info, handle));
+    }
 }

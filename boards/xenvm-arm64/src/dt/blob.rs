@@ -155,6 +155,17 @@ impl<'a> Tree<'a> {
         }
     }
 
+    /// The node in a tree that was checked, of whose structure block `left` bytes come behind the node's name.
+    pub(super) fn node_at(blob: &'a [u8], name: &'a [u8], left: usize) -> Option<Node<'a>> {
+        let block = |offset: usize, size: usize| {
+            let (offset, size) = (cell(blob, offset)? as usize, cell(blob, size)? as usize);
+            blob.get(offset..offset.checked_add(size)?)
+        };
+        let (structure, strings) = (block(8, 36)?, block(12, 32)?);
+        let rest = structure.get(structure.len().checked_sub(left)?..)?;
+        Some(Node { name, body: Tokens { rest, strings } })
+    }
+
     /// All there is, in order.
     pub fn tokens(&self) -> Tokens<'a> {
         self.tokens
@@ -209,6 +220,22 @@ impl<'a> Node<'a> {
     /// The value of property `name`.
     pub fn prop(&self, name: &str) -> Option<&'a [u8]> {
         self.properties().find(|prop| prop.is_called(name)).map(|prop| prop.value)
+    }
+
+    /// The cells of property `name`; none, if it is not there.
+    pub fn cells(&self, name: &str) -> impl Iterator<Item = u32> + use<'a> {
+        let cells = self.prop(name).unwrap_or_default().chunks_exact(4);
+        cells.map(|cell| cell.iter().fold(0, |n, byte| n << 8 | u32::from(*byte)))
+    }
+
+    /// The first cell of property `name`.
+    pub fn cell(&self, name: &str) -> Option<u32> {
+        self.cells(name).next()
+    }
+
+    /// The first string of property `name`, if that is text.
+    pub fn string(&self, name: &str) -> Option<&'a str> {
+        core::str::from_utf8(strings(self.prop(name)?).next()?).ok()
     }
 }
 

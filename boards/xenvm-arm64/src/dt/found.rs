@@ -4,7 +4,9 @@ use super::DtError;
 use super::blob::{Token, Tree, strings};
 use super::node::{Buses, Key, Node, first_string};
 use fata_arch_arm::tables::ADDRESS_BITS;
-use fata_boot::info::{BootInfo, Conduit, Gic, Hypervisor, List, PAGE_SIZE, Region, Uart, UartKind};
+use fata_boot::info::{
+    BootInfo, Conduit, Device, FIRST_SPI, Gic, Hypervisor, List, PAGE_SIZE, Region, Uart, UartKind,
+};
 
 /// What a node is to us, by what it is compatible with.
 enum Role {
@@ -38,6 +40,8 @@ impl Role {
     }
 }
 
+const EXTENDED_CUT: &str = "/hypervisor: more extended regions than are kept are not used";
+
 pub(super) struct Found<'a> {
     info: BootInfo<'a>,
     /// The node below `/` that holds the one looked at.
@@ -65,6 +69,7 @@ impl<'a> Found<'a> {
                 psci: None,
                 hypervisor: None,
                 uart: None,
+                devices: List::default(),
                 dtb: blob,
                 remarks: List::default(),
             },
@@ -84,13 +89,18 @@ impl<'a> Found<'a> {
         while let Ok(token) = tokens.read() {
             match token {
                 Token::Begin(name) => {
-                    let is_stdout = stdout == Some(tokens.left());
+                    let left = tokens.left();
                     let node = Node::read(name, &mut tokens);
                     let depth = buses.depth();
                     if depth == 1 {
                         self.top = node.base_name();
                     }
-                    self.take(&node, &buses, is_stdout)?;
+                    match (depth, self.top) {
+                        // What is in there is for drivers. Nothing of it is the machine's own.
+                        (2, b"passthrough") if node.is_enabled() => self.device(&node, &buses, left),
+                        (1.., b"passthrough") => {}
+                        _ => self.take(&node, &buses, stdout == Some(left))?,
+                    }
                     let is_ram = depth == 0 || depth == 1 && self.top == b"reserved-memory";
                     buses.enter(&node, is_ram);
                 }
@@ -117,7 +127,7 @@ impl<'a> Found<'a> {
             _ if !node.is_enabled() => {}
             (1, _) if node.string(Key::DeviceType) == b"memory" => self.memory(node, buses)?,
             (2, b"cpus") if node.base_name() == b"cpu" => self.info.cpus += 1,
-            // Of each the first counts, so that a node passed through to a guest takes nothing from it.
+            // Of each the first counts.
             _ => match Role::of(node) {
                 Some(Role::GicV2) if self.info.gic.is_none() => self.gic(node, buses, false)?,
                 Some(Role::GicV3) if self.info.gic.is_none() => self.gic(node, buses, true)?,
@@ -217,7 +227,7 @@ impl<'a> Found<'a> {
             .unwrap_or_default();
         let version = self.text(version);
         if cut_short {
-            self.remark("/hypervisor: more extended regions than are kept are not used");
+            self.remark(EXTENDED_CUT);
         }
         self.info.hypervisor = Some(Hypervisor { version, grants, extended, event });
         Ok(())
@@ -238,6 +248,62 @@ impl<'a> Found<'a> {
         }
     }
 
+    /// A node below `/passthrough`. Where its registers are must be sure; without interrupts it may still be of use.
+    fn device(&mut self, node: &Node<'a>, buses: &Buses<'a>, left: usize) {
+        let mut device = Device {
+            name: self.text(node.name),
+            compatible: node.value(Key::Compatible),
+            node: left,
+            ..Device::default()
+        };
+        for region in buses.regions(node.value(Key::Reg)) {
+            if region.filter(is_device).is_none_or(|region| device.registers.push(region).is_err()) {
+                self.remark("/passthrough: a device's reg makes no sense, or is too long; it is not used");
+                return;
+            }
+        }
+        for id in node.interrupts() {
+            let spi = id.filter(|id| id.0 >= FIRST_SPI);
+            if spi.is_none_or(|id| device.interrupts.push(id).is_err()) {
+                self.remark(
+                    "/passthrough: a device's interrupts make no sense, or are too many; it gets none",
+                );
+                device.interrupts = List::default();
+                break;
+            }
+        }
+        if self.info.devices.push(device).is_err() {
+            self.remark("/passthrough: more devices than are kept are not used");
+        }
+    }
+
+    /// Devices are nowhere where something else is. Extended regions may have been laid out without regard to them.
+    fn place_devices(&mut self) -> Result<(), DtError> {
+        let BootInfo { devices, gic, hypervisor, .. } = &mut self.info;
+        let mut cut_short = false;
+        for registers in devices.iter().flat_map(|device| device.registers.iter()) {
+            let grants = hypervisor.as_ref().map(|xen| xen.grants);
+            if gic.iter().flat_map(Gic::regions).chain(grants).any(|taken| overlap(registers, &taken)) {
+                let why = "a device lies over the interrupt controller or the grant table";
+                return Err(DtError::Absurd { node: "/passthrough", why });
+            }
+            let Some(Hypervisor { extended, .. }) = hypervisor else { continue };
+            let hole = registers.pages_touched();
+            let mut left = List::default();
+            for region in extended.iter() {
+                let before = Region::between(region.base, region.end().min(hole.base));
+                let after = Region::between(region.base.max(hole.end()), region.end());
+                let parts = [before, after].into_iter().filter(|part| !part.is_empty());
+                parts.for_each(|part| cut_short |= left.push(part).is_err());
+            }
+            *extended = left;
+        }
+        if cut_short {
+            self.remark(EXTENDED_CUT);
+        }
+        Ok(())
+    }
+
     pub(super) fn finish(mut self) -> Result<BootInfo<'a>, DtError> {
         if self.info.memory.is_empty() {
             return Err(DtError::Missing { node: "memory" });
@@ -247,6 +313,7 @@ impl<'a> Found<'a> {
                 return Err(DtError::Absurd { node, why: "it lies in RAM" });
             }
         }
+        self.place_devices()?;
         let inside = |r: &Region| self.info.memory.iter().any(|b| b.base <= r.base && r.end() <= b.end());
         if self.info.initrd.is_some_and(|r| !inside(&r)) {
             self.info.initrd = None;
@@ -275,16 +342,11 @@ impl<'a> Found<'a> {
 
     /// What cannot be where RAM is, and the node that says it is there.
     fn not_ram(&self) -> impl Iterator<Item = (Region, &'static str)> {
-        let gic = match self.info.gic {
-            Some(Gic::V2 { dist, cpu: second } | Gic::V3 { dist, redist: second }) => {
-                [Some(dist), Some(second)]
-            }
-            None => [None; 2],
-        };
-        let gic = gic.into_iter().flatten().map(|r| (r, "interrupt controller"));
+        let gic = self.info.gic.iter().flat_map(Gic::regions).map(|r| (r, "interrupt controller"));
         let xen = self.info.hypervisor.iter().flat_map(|xen| xen.extended.iter().chain([&xen.grants]));
         let uart = self.info.uart.iter().map(|uart| (uart.registers, "serial port"));
-        gic.chain(xen.map(|r| (*r, "/hypervisor"))).chain(uart)
+        let devices = self.info.devices.iter().flat_map(|device| device.registers.iter());
+        gic.chain(xen.map(|r| (*r, "/hypervisor"))).chain(uart).chain(devices.map(|r| (*r, "/passthrough")))
     }
 
     fn remark(&mut self, remark: &'static str) {

@@ -48,7 +48,7 @@ const NAMES: [&str; 17] = [
 
 /// A node's properties, gathered in one pass.
 pub(super) struct Node<'a> {
-    name: &'a [u8],
+    pub(super) name: &'a [u8],
     values: [Option<&'a [u8]>; NAMES.len()],
 }
 
@@ -97,21 +97,27 @@ impl<'a> Node<'a> {
         matches!(self.string(Key::Status), b"" | b"okay" | b"ok")
     }
 
-    /// The `index`th interrupt, as a GIC numbers it: three cells, type, number, flags.
+    /// The `index`th interrupt.
     pub(super) fn interrupt(&self, index: usize) -> Option<IntId> {
+        self.interrupts().nth(index).flatten()
+    }
+
+    /// Its interrupts, as a GIC numbers them: three cells, type, number, flags. `None` is one that makes no sense.
+    pub(super) fn interrupts(&self) -> impl Iterator<Item = Option<IntId>> + use<'a> {
         // The extended form has the controller's phandle before each.
         let (cells, skip, stride) = match self.value(Key::InterruptsExtended) {
             [] => (self.value(Key::Interrupts), 0, 12),
             extended => (extended, 4, 16),
         };
-        let specifier = cells.chunks_exact(stride).nth(index)?.get(skip..)?;
-        let (kind, rest) = specifier.split_first_chunk::<4>()?;
-        let (id, _) = rest.split_first_chunk::<4>()?;
-        match (u32::from_be_bytes(*kind), u32::from_be_bytes(*id)) {
-            (0, spi) if spi < 988 => Some(IntId(32 + spi)),
-            (1, ppi) if ppi < 16 => Some(IntId(16 + ppi)),
-            _ => None,
-        }
+        cells.chunks(stride).map(move |entry| {
+            let (kind, rest) = entry.get(skip..)?.split_first_chunk::<4>()?;
+            let (id, flags) = rest.split_first_chunk::<4>()?;
+            match (u32::from_be_bytes(*kind), u32::from_be_bytes(*id), flags.len()) {
+                (0, spi, 4) if spi < 988 => Some(IntId(32 + spi)),
+                (1, ppi, 4) if ppi < 16 => Some(IntId(16 + ppi)),
+                _ => None,
+            }
+        })
     }
 }
 

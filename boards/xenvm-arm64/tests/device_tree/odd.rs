@@ -230,3 +230,121 @@ fn depth_is_limited() {
         other => panic!("{:?}", other.err()),
     }
 }
+
+/// A tree with such nodes below `/passthrough`: name, `reg`, `interrupts`.
+fn passed(nodes: &[(&str, &[u32], &[u32])]) -> Vec<u8> {
+    edited(|tree| {
+        let mut bus = node("passthrough");
+        for (name, value) in [("#address-cells", &[2][..]), ("#size-cells", &[2]), ("ranges", &[])] {
+            bus.add_property(property(name, cells(value)));
+        }
+        for (name, reg, interrupts) in nodes {
+            let mut device = node(name);
+            device.add_property(property("reg", cells(reg)));
+            device.add_property(property("interrupts", cells(interrupts)));
+            bus.add_child(device);
+        }
+        tree.root.add_child(bus);
+    })
+}
+
+#[test]
+fn a_device_is_known_in_full_or_not_used() {
+    let good: &[u32] = &[0, 0x900_0000, 0, 0x1000];
+    let senseless = "/passthrough: a device's reg makes no sense, or is too long; it is not used";
+    let too_many = [good; 5].concat();
+    for reg in [
+        &good[..3],
+        &[0, 0x900_0000, 0, 0],
+        &[0, 0, 0, 0x1000],
+        &[0x80, 0, 0, 0x1000],
+        &[u32::MAX, u32::MAX, 0, 2],
+        &[0, 0x900_0000, 0, 0x1000, 1],
+        &too_many,
+    ] {
+        let blob = passed(&[("bad", reg, &[]), ("good", good, &[])]);
+        let info = remarked(&blob, senseless);
+        assert_eq!(info.devices.iter().map(|device| device.name).collect::<Vec<_>>(), ["good"], "{reg:x?}");
+    }
+    let nothing = "/passthrough: a device's interrupts make no sense, or are too many; it gets none";
+    // A private one, a kind there is not, a number too high, a part of one, five.
+    for interrupts in
+        [&[1, 11, 4][..], &[2, 1, 4], &[0, 988, 4], &[0, 1], &[0, 1, 4, 0, 2], &[[0, 1, 4]; 5].concat()]
+    {
+        let blob = passed(&[("device", good, interrupts)]);
+        let info = remarked(&blob, nothing);
+        assert!(info.devices[0].interrupts.is_empty() && info.devices[0].registers.len() == 1);
+    }
+    let four = passed(&[("device", good, &[[0, 1, 4]; 4].concat())]);
+    assert_eq!(dt::parse(&four).unwrap().devices[0].interrupts[..], [IntId(33); 4]);
+}
+
+#[test]
+fn more_devices_than_are_kept_are_not_used() {
+    let names: Vec<_> = (0..20).map(|n| format!("device{n}")).collect();
+    let nodes: Vec<_> = names.iter().map(|name| (name.as_str(), &[][..], &[][..])).collect();
+    let blob = passed(&nodes);
+    let said = "/passthrough: more devices than are kept are not used";
+    assert_eq!(remarked(&blob, said).devices.len(), 16);
+}
+
+#[test]
+fn devices_lie_where_nothing_else_is() {
+    let at = |base: u32, size: u32| passed(&[("device", &[0, base, 0, size], &[])]);
+    refused(&at(0x4000_0000, 0x1000), "/passthrough: it lies in RAM");
+    // Not the same bytes, but the same page.
+    refused(&at(0x3fff_f000, 0x1001), "/passthrough: it lies in RAM");
+    let taken = "/passthrough: a device lies over the interrupt controller or the grant table";
+    refused(&at(0x300_0800, 0x1000), taken);
+    refused(&at(0x302_0000, 4), taken);
+    refused(&at(0x3800_0000, 0x1000), taken);
+    assert!(dt::parse(&at(0x37ff_f000, 0x1000)).is_ok());
+}
+
+#[test]
+fn devices_are_cut_out_of_extended_regions() {
+    let nodes: [(&str, &[u32], &[u32]); 2] = [
+        ("gpio", &[0, 0xfe20_0000, 0, 0xb4], &[]),
+        ("uart", &[0, 0xfe21_5040, 0, 0x40, 0, 0xffff_f000, 0, 0x1000], &[]),
+    ];
+    let blob = passed(&nodes);
+    let info = dt::parse(&blob).unwrap();
+    let left = [
+        Region::between(0x4100_0000, 0xfe20_0000),
+        Region::between(0xfe20_1000, 0xfe21_5000),
+        Region::between(0xfe21_6000, 0xffff_f000),
+        Region::between(0x2_0000_0000, 0x80_0000_0000),
+    ];
+    assert_eq!(info.hypervisor.unwrap().extended[..], left);
+    // In too many pieces.
+    let names: Vec<_> = (0..10).map(|n| format!("device{n}")).collect();
+    let regs: Vec<_> = (0..10).map(|n| [0, 0x6000_0000 + n * 0x1_0000, 0, 0x1000]).collect();
+    let nodes: Vec<_> =
+        names.iter().zip(&regs).map(|(name, reg)| (name.as_str(), &reg[..], &[][..])).collect();
+    let blob = passed(&nodes);
+    let said = "/hypervisor: more extended regions than are kept are not used";
+    let info = remarked(&blob, said);
+    let extended = &info.hypervisor.as_ref().unwrap().extended;
+    let overlap = |a: &Region, b: &Region| a.base < b.end() && b.base < a.end();
+    assert!(info.devices.iter().all(|d| !extended.iter().any(|region| overlap(region, &d.registers[0]))));
+}
+
+#[test]
+fn nothing_of_the_machine_is_looked_for_among_devices() {
+    let blob = edited(|tree| {
+        let gic = tree.root.remove_child(GIC).unwrap();
+        let mut bus = node("passthrough");
+        for name in ["#address-cells", "#size-cells"] {
+            bus.add_property(property(name, cells(&[2])));
+        }
+        bus.add_property(property("ranges", []));
+        bus.add_child(gic);
+        let mut off = node("off");
+        off.add_property(property("status", b"disabled\0"));
+        bus.add_child(off);
+        tree.root.add_child(bus);
+    });
+    let info = remarked(&blob, "no interrupt controller: waiting takes all of the CPU");
+    assert!(info.gic.is_none());
+    assert_eq!(info.devices.iter().map(|device| device.name).collect::<Vec<_>>(), [GIC]);
+}

@@ -104,6 +104,37 @@ fn a_board_with_buses_aliases_and_more_than_one_serial_port() {
 }
 
 #[test]
+fn devices_that_are_passed_through() {
+    for name in ["dom0less-passthrough-gicv2", "dom0less-passthrough-gicv3"] {
+        let blob = tree(name);
+        let info = dt::parse(&blob).unwrap();
+        assert!(info.remarks.is_empty(), "{:?}", info.remarks);
+        // A serial port is among them, and comes first in the tree. It is not what the machine speaks through.
+        assert_eq!(info.uart.map(|uart| uart.registers.base), Some(0x2200_0000));
+        let names: Vec<_> = info.devices.iter().map(|device| device.name).collect();
+        assert_eq!(names, ["gpio@9030000", "serial@9040000", "leds", "keys", "vchan@0"]);
+        let [gpio, serial, leds, _, vchan] = &info.devices[..] else { panic!("{names:?}") };
+        assert!(gpio.is("arm,pl061") && gpio.is("arm,primecell") && !gpio.is("arm") && !gpio.is(""));
+        assert_eq!(gpio.registers[..], [region(0x903_0000, 0x1000)]);
+        assert_eq!((&gpio.interrupts[..], &serial.interrupts[..]), (&[IntId(39)][..], &[IntId(40)][..]));
+        assert!(dt::node(&info, gpio).prop("gpio-controller").is_some());
+        let lamp = dt::node(&info, leds).children().next().unwrap();
+        assert_eq!((lamp.name, lamp.string("label")), (&b"act"[..], Some("act")));
+        let pin: Vec<_> = lamp.cells("gpios").collect();
+        assert_eq!(pin, [1, 5, 0]);
+        assert_eq!(dt::by_phandle(&info, pin[0]).map(|device| device.name), Some("gpio@9030000"));
+        assert!(dt::by_phandle(&info, 2).is_none());
+        assert!(vchan.is("fata,static-vchan") && vchan.registers.is_empty() && vchan.interrupts.is_empty());
+        let vchan = dt::node(&info, vchan);
+        assert_eq!((vchan.string("fata,role"), vchan.cell("fata,port")), (Some("server"), Some(10)));
+        assert_eq!((vchan.string("fata,port2"), vchan.cell("fata,port2")), (None, None));
+        // Xen took no heed of where the devices are seen, which here is in none of them.
+        let extended = [region(0x4200_0000, 0xbe00_0000), region(0x2_0000_0000, 0x7e_0000_0000)];
+        assert_eq!(info.hypervisor.unwrap().extended[..], extended);
+    }
+}
+
+#[test]
 fn qemu_s_board() {
     for name in ["qemu-virt-gicv2", "qemu-virt-gicv3"] {
         let blob = tree(name);

@@ -63,6 +63,7 @@ pub(crate) fn bare() -> BootInfo<'static> {
         psci: None,
         hypervisor: None,
         uart: None,
+        devices: Default::default(),
         dtb: b"tree",
         remarks: Default::default(),
     }
