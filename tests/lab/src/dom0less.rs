@@ -144,6 +144,8 @@ pub struct Dom0less {
     pub xen: Transcript,
     /// QEMU's monitor.
     pub monitor: Monitor,
+    /// The far end of the second serial line, if there is one.
+    pub serial: Option<Console>,
     /// The run's folder.
     pub folder: Folder,
     _qemu: Process,
@@ -184,6 +186,8 @@ impl Dom0less {
         let mut next = || streams.next().context("QEMU has fewer streams than asked for");
         let (serial, qmp) = (next()?, next()?);
         let monitor = Monitor::open(qmp)?;
+        let second =
+            config.second_serial.then(|| next().and_then(|line| far_end(line, &folder))).transpose()?;
         let ends = Ends::default();
         let input = Arc::new(Mutex::new(serial.try_clone()?));
         let xen = Transcript::create(&folder.file("xen.log"))?;
@@ -208,8 +212,19 @@ impl Dom0less {
                 killer.kill();
             });
         }
-        Ok(Self { guests, xen, monitor, folder, _qemu: process })
+        Ok(Self { guests, xen, monitor, serial: second, folder, _qemu: process })
     }
+}
+
+/// What is said and heard at the end of a serial line that is a guest's.
+fn far_end(line: UnixStream, folder: &Folder) -> Result<Console> {
+    let output = Transcript::create(&folder.file("serial.log"))?;
+    let (input, heard) = (Arc::new(Mutex::new(line.try_clone()?)), output.clone());
+    Transcript::follow(line, move |bytes| match bytes {
+        Some(bytes) => heard.push(bytes),
+        None => heard.end(),
+    });
+    Ok(Console::new(output, input, None))
 }
 
 /// Sorts the serial line's bytes into transcripts.

@@ -64,6 +64,8 @@ pub struct Config {
     pub cpus: u32,
     /// Counts instructions instead of time: one a nanosecond, the same in every run.
     pub icount: bool,
+    /// A second serial line beside Xen's, whose port is for a domain.
+    pub second_serial: bool,
     /// More of Xen's command line.
     pub xen_args: Vec<String>,
     /// More of QEMU's command line.
@@ -86,6 +88,7 @@ impl Default for Config {
             dom0_memory_mib: None,
             cpus: 1,
             icount: false,
+            second_serial: false,
             xen_args: Vec::new(),
             qemu_args: Vec::new(),
             watch_args: Vec::new(),
@@ -143,12 +146,16 @@ impl Config {
         args
     }
 
-    /// QEMU with this board, Xen's serial line and the monitor on sockets of ours, in that order.
+    /// QEMU with this board, Xen's serial line, the monitor and the second serial line, if there is one, on sockets of
+    /// ours, in that order.
     pub(crate) fn invocation(&self, qemu: &Qemu, folder: &Folder, memory_mib: u32) -> Invocation {
         let mut run = Invocation::new(qemu.argv_prefix.clone(), &folder.path);
         run.args(self.board(memory_mib));
         run.socket("serial").args(["-serial", "chardev:serial"]);
         run.socket("qmp").args(["-mon", "chardev=qmp,mode=control"]);
+        if self.second_serial {
+            run.socket("second").args(["-serial", "chardev:second"]);
+        }
         if let Some(port) = self.gdb_port {
             run.args(["-S".to_owned(), "-gdb".to_owned(), format!("tcp:127.0.0.1:{port}")]);
         }
@@ -165,12 +172,17 @@ impl Config {
         domus: &[DomU],
         ui: &Progress,
     ) -> Result<HostTree> {
-        let board = self.board(memory_mib);
+        let mut board = self.board(memory_mib);
+        // QEMU describes the port that a line is for.
+        if self.second_serial {
+            board.extend(["-serial", "null"].repeat(2).into_iter().map(str::to_owned));
+        }
         let name = format!(
-            "dtb/gic{}-cpus{}-{memory_mib}{}",
+            "dtb/gic{}-cpus{}-{memory_mib}{}{}",
             self.gic,
             self.cpus,
-            if self.icount { "-icount" } else { "" }
+            if self.icount { "-icount" } else { "" },
+            if self.second_serial { "-serial" } else { "" },
         );
         let recipe = format!("{:?} {}", qemu.version, board.join(" "));
         let dir = lab.part(&name, &recipe, ui, |into, _, _| {
