@@ -7,6 +7,7 @@
 
 extern crate alloc;
 
+pub mod harmless;
 pub mod syndrome;
 pub mod tables;
 

@@ -2,6 +2,7 @@
 
 use super::gic::Gic;
 use super::mmio::Mmio;
+use super::passed::Passed;
 use super::random::Generator;
 use super::start::image;
 use super::{early, hypercall, mmu, timer};
@@ -57,11 +58,12 @@ impl fmt::Display for ArmError {
 
 /// A 64-bit ARM guest with one vCPU.
 pub struct ArmCpu {
-    tables: RefCell<Tables>,
-    gic: Option<Gic>,
-    event_irq: Option<IntId>,
-    timer_irq: Option<IntId>,
-    uart_irq: Option<IntId>,
+    pub(super) tables: RefCell<Tables>,
+    pub(super) gic: Option<Gic>,
+    pub(super) event_irq: Option<IntId>,
+    pub(super) timer_irq: Option<IntId>,
+    pub(super) uart_irq: Option<IntId>,
+    pub(super) passed: Passed,
     uart_fired: Cell<bool>,
     uart: Option<Mmio>,
     shared: Option<&'static SharedInfoArm>,
@@ -90,7 +92,7 @@ impl ArmCpu {
     /// Switches to the final map, gives `ram` to the allocator, and turns on what the machine has. Parts of
     /// `ram` that could not be mapped are passed to `skipped`.
     pub fn new(
-        info: &BootInfo<'_>,
+        info: &BootInfo<'static>,
         ram: &[Region],
         mut skipped: impl FnMut(Region),
     ) -> Result<Self, ArmError> {
@@ -128,6 +130,7 @@ impl ArmCpu {
             event_irq: event,
             timer_irq: info.timer,
             uart_irq,
+            passed: Passed::new(info.devices),
             uart_fired: Cell::new(false),
             uart,
             shared: None,
@@ -238,6 +241,7 @@ impl ArmCpu {
             timer::set(None);
         }
         let again = Some(id) == self.uart_irq && self.uart_fired.replace(true);
+        self.passed.note(gic, id);
         gic.done(id);
         Some((id, again))
     }

@@ -11,6 +11,7 @@ use fata_boot::info::{self, FIRST_SPI, IntId};
 const GICD_CTLR: usize = 0x000;
 const GICD_IGROUPR: usize = 0x080;
 const GICD_ISENABLER: usize = 0x100;
+const GICD_ICENABLER: usize = 0x180;
 const GICD_IPRIORITYR: usize = 0x400;
 const GICD_ITARGETSR: usize = 0x800;
 const GICD_IROUTER: usize = 0x6000;
@@ -100,6 +101,21 @@ impl Gic {
                 registers.write(GICD_ISENABLER + word, bit);
             }
         }
+    }
+
+    /// Keeps the SPI `id` away until [`unmask`](Self::unmask).
+    pub(crate) fn mask(&self, id: IntId) {
+        self.switch(GICD_ICENABLER, id);
+    }
+
+    /// Lets the SPI `id`, which was enabled before, through again.
+    pub(crate) fn unmask(&self, id: IntId) {
+        self.switch(GICD_ISENABLER, id);
+    }
+
+    fn switch(&self, registers: usize, IntId(id): IntId) {
+        let (Self::V2 { dist, .. } | Self::V3 { dist, .. }) = self;
+        dist.write(registers + (id / 32 * 4) as usize, 1 << (id % 32));
     }
 
     /// Acknowledges the next pending interrupt, if any.

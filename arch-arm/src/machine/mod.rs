@@ -10,6 +10,7 @@ pub mod hypercall;
 mod memory;
 pub mod mmio;
 mod mmu;
+mod passed;
 mod random;
 mod start;
 pub mod timer;

@@ -11,7 +11,8 @@ use fata_arch_arm::mmio::Mmio;
 use fata_arch_arm::{ArmCpu, Boot, image, timer};
 use fata_boot::info::{BootInfo, List, Region, UartKind};
 use fata_boot::last_words::die;
-use fata_console::{Console, PvConsole, Uart, UartRegisters, XenIo};
+use fata_console::{Console, PvConsole, Uart, XenIo};
+use fata_registers::Registers;
 use fata_rt::Rt;
 use xen_hyp::{Platform as _, Reason, Xen};
 
@@ -161,7 +162,7 @@ struct UartOf {
     registers: Mmio,
 }
 
-impl UartRegisters for UartOf {
+impl Registers for UartOf {
     fn read(&self, offset: usize) -> u32 {
         self.registers.read(offset)
     }
@@ -171,4 +172,6 @@ impl UartRegisters for UartOf {
     fn take_interrupt(&self) -> bool {
         self.xen.platform().take_uart_interrupt()
     }
+    /// It was never kept away: Xen's emulated port raises it once for what is new.
+    fn rearm(&self) {}
 }

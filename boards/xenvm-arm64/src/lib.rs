@@ -14,8 +14,12 @@ extern crate alloc;
 mod guest;
 #[cfg(all(target_arch = "aarch64", target_os = "none"))]
 mod log;
+#[cfg(all(target_arch = "aarch64", target_os = "none"))]
+mod passed;
 
 #[cfg(all(target_arch = "aarch64", target_os = "none"))]
 pub use fata_arch_arm::{ArmCpu, Boot, fault};
 #[cfg(all(target_arch = "aarch64", target_os = "none"))]
 pub use guest::{Parts, attend, console, cpu, discover, sections, shutdown, stack, timer_hz};
+#[cfg(all(target_arch = "aarch64", target_os = "none"))]
+pub use passed::{Passed, passed};

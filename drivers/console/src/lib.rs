@@ -15,7 +15,7 @@ mod uart;
 mod xen_io;
 
 pub use pv::PvConsole;
-pub use uart::{Uart, UartRegisters};
+pub use uart::Uart;
 pub use xen_io::XenIo;
 
 use alloc::rc::Rc;

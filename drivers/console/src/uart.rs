@@ -5,6 +5,7 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use core::cell::{Cell, RefCell};
 use core::fmt;
+use fata_registers::Registers;
 use xen_hyp::Signal;
 
 // Registers and bits: ARM Server Base System Architecture, appendix B (ARM DEN 0029), and PL011 (DDI 0183).
@@ -25,19 +26,9 @@ const KEPT: usize = 1024;
 /// Looks at a full transmitter before a blocking write gives up: about a second under Xen, where each traps.
 const TX_LOOKS: u32 = 1_000_000;
 
-/// A UART's registers, by byte offset.
-pub trait UartRegisters {
-    /// Reads one.
-    fn read(&self, offset: usize) -> u32;
-    /// Writes one.
-    fn write(&self, offset: usize, value: u32);
-    /// Whether its interrupt was taken since the last call.
-    fn take_interrupt(&self) -> bool;
-}
-
 /// A console on a UART.
 pub struct Uart {
-    registers: Box<dyn UartRegisters>,
+    registers: Box<dyn Registers>,
     /// Interrupts that are enabled.
     enabled: Cell<u32>,
     received: RefCell<VecDeque<u8>>,
@@ -50,7 +41,7 @@ pub struct Uart {
 
 impl Uart {
     /// Takes charge of a UART that firmware or Xen has set up.
-    pub fn new(registers: Box<dyn UartRegisters>) -> Self {
+    pub fn new(registers: Box<dyn Registers>) -> Self {
         registers.write(IMSC, INT_RX);
         Self {
             registers,
@@ -81,6 +72,7 @@ impl Uart {
         if self.receive() {
             self.readable.fire();
         }
+        self.registers.rearm();
     }
 
     /// Reads at least one byte, waiting for it.

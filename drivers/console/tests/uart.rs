@@ -1,6 +1,7 @@
 //! The UART driver against a model of the hardware.
 
-use fata_console::{Console, Error, Uart, UartRegisters};
+use fata_console::{Console, Error, Uart};
+use fata_registers::Registers;
 use fata_sim::{Rng, SimCpu, Tasks, World};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -56,9 +57,9 @@ impl Model {
     }
 }
 
-struct Registers(Rc<Model>);
+struct Hardware(Rc<Model>);
 
-impl UartRegisters for Registers {
+impl Registers for Hardware {
     fn read(&self, offset: usize) -> u32 {
         let model = &self.0;
         match offset {
@@ -100,11 +101,13 @@ impl UartRegisters for Registers {
     fn take_interrupt(&self) -> bool {
         self.0.interrupt.take()
     }
+
+    fn rearm(&self) {}
 }
 
 fn uart() -> (Rc<Model>, Console<SimCpu>) {
     let model = Rc::new(Model::default());
-    (model.clone(), Console::Uart(Uart::new(Box::new(Registers(model)))))
+    (model.clone(), Console::Uart(Uart::new(Box::new(Hardware(model)))))
 }
 
 #[test]

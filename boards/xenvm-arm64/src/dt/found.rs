@@ -40,8 +40,6 @@ impl Role {
     }
 }
 
-const EXTENDED_CUT: &str = "/hypervisor: more extended regions than are kept are not used";
-
 pub(super) struct Found<'a> {
     info: BootInfo<'a>,
     /// The node below `/` that holds the one looked at.
@@ -227,7 +225,7 @@ impl<'a> Found<'a> {
             .unwrap_or_default();
         let version = self.text(version);
         if cut_short {
-            self.remark(EXTENDED_CUT);
+            self.remark("/hypervisor: more extended regions than are kept are not used");
         }
         self.info.hypervisor = Some(Hypervisor { version, grants, extended, event });
         Ok(())
@@ -277,29 +275,32 @@ impl<'a> Found<'a> {
         }
     }
 
-    /// Devices are nowhere where something else is. Extended regions may have been laid out without regard to them.
+    /// Devices are where nothing else is. Extended regions may have been laid out without regard to them: of each that
+    /// one lies in, the larger part is left.
     fn place_devices(&mut self) -> Result<(), DtError> {
-        let BootInfo { devices, gic, hypervisor, .. } = &mut self.info;
-        let mut cut_short = false;
+        let BootInfo { devices, gic, memory, hypervisor, .. } = &mut self.info;
         for registers in devices.iter().flat_map(|device| device.registers.iter()) {
-            let grants = hypervisor.as_ref().map(|xen| xen.grants);
-            if gic.iter().flat_map(Gic::regions).chain(grants).any(|taken| overlap(registers, &taken)) {
-                let why = "a device lies over the interrupt controller or the grant table";
+            let mut taken = memory.iter().any(|bank| overlap(registers, bank));
+            for gic in gic.iter() {
+                taken |= gic.regions().iter().any(|region| overlap(registers, region));
+            }
+            if let Some(xen) = hypervisor {
+                taken |= overlap(registers, &xen.grants);
+                let hole = registers.pages_touched();
+                let mut left = List::default();
+                for region in xen.extended.iter() {
+                    let before = Region::between(region.base, region.end().min(hole.base));
+                    let after = Region::between(region.base.max(hole.end()), region.end());
+                    let larger = if before.size > after.size { before } else { after };
+                    // No more than there were.
+                    let _ = left.push(larger);
+                }
+                xen.extended = left;
+            }
+            if taken {
+                let why = "a device lies over RAM, the interrupt controller or the grant table";
                 return Err(DtError::Absurd { node: "/passthrough", why });
             }
-            let Some(Hypervisor { extended, .. }) = hypervisor else { continue };
-            let hole = registers.pages_touched();
-            let mut left = List::default();
-            for region in extended.iter() {
-                let before = Region::between(region.base, region.end().min(hole.base));
-                let after = Region::between(region.base.max(hole.end()), region.end());
-                let parts = [before, after].into_iter().filter(|part| !part.is_empty());
-                parts.for_each(|part| cut_short |= left.push(part).is_err());
-            }
-            *extended = left;
-        }
-        if cut_short {
-            self.remark(EXTENDED_CUT);
         }
         Ok(())
     }
@@ -345,8 +346,7 @@ impl<'a> Found<'a> {
         let gic = self.info.gic.iter().flat_map(Gic::regions).map(|r| (r, "interrupt controller"));
         let xen = self.info.hypervisor.iter().flat_map(|xen| xen.extended.iter().chain([&xen.grants]));
         let uart = self.info.uart.iter().map(|uart| (uart.registers, "serial port"));
-        let devices = self.info.devices.iter().flat_map(|device| device.registers.iter());
-        gic.chain(xen.map(|r| (*r, "/hypervisor"))).chain(uart).chain(devices.map(|r| (*r, "/passthrough")))
+        gic.chain(xen.map(|r| (*r, "/hypervisor"))).chain(uart)
     }
 
     fn remark(&mut self, remark: &'static str) {
