@@ -1,8 +1,7 @@
 //! What the image carries, over a wire and in memory.
 
 use fata_conduit::{Conduit, Memory, Stream};
-use fata_link::wire;
-use fata_netstack::{Config, Random, Stack};
+use fata_netstack::{Random, Stack};
 use fata_resolve::{Config as Names, Resolver};
 use fata_rt::Rt;
 use fata_sim::alone;
@@ -20,21 +19,17 @@ struct World {
 fn run(words: &str, test: impl AsyncFnOnce(Rt, World)) {
     let options = Options::parse(words).unwrap();
     alone(async |rt| {
-        let (a, b, _) = wire::pair(wire::Options::default());
-        let stack = |link, address, seed| {
-            let mut config = Config::default();
-            config.word("ip", address).unwrap();
-            Stack::start(&rt, link, config, &Random::known(seed))
-        };
-        let stacks = [stack(a, "10.0.0.1/24", 1), stack(b, "10.0.0.2/24", 2)];
+        let stacks = fata_ends::stacks(&rt, "ip=10.0.0.1/24", "ip=10.0.0.2/24");
+        let (client, server) = fata_ends::tls(&rt, &["10.0.0.2"]);
         let memory = Memory::new();
         let resolver = Resolver::new(&stacks[0], &Random::known(3), Names::default());
-        let inside = Rc::new(Conduit::new().with_stack(&stacks[1]).with_memory(&memory));
+        let inside = Conduit::new().with_stack(&stacks[1]).with_memory(&memory).with_tls_server(&server);
+        let inside = Rc::new(inside);
         let totals = Rc::new(Cell::new(Totals::default()));
         for way in &options.ways {
             carry(&rt, &inside, way, options.wish, &totals).unwrap();
         }
-        let outside = Conduit::new().with_names(&resolver);
+        let outside = Conduit::new().with_names(&resolver).with_tls_client(&client);
         test(rt.clone(), World { outside, inside, totals: totals.clone() }).await;
         rt.sleep(Duration::from_secs(100)).await;
         assert_eq!(totals.get().open, 0);
@@ -94,5 +89,25 @@ fn what_breaks_or_is_silent_ends() {
             next.read(&mut [0; 10]).await.is_ok_and(|len| len == 0) || next.read(&mut [0; 10]).await.is_err()
         );
         assert_eq!(world.totals.get().broken, 2);
+    });
+}
+
+/// What is owed to a client over TLS that reads nothing, and the word that this was all, find no room.
+#[test]
+fn who_reads_nothing_over_tls_is_let_go_of() {
+    run("listen=tls://*:443 to=memory://web idle=5 most=1", async |rt, world| {
+        let listener = world.inside.listen(&"memory://web".parse().unwrap()).unwrap();
+        let deaf = open(&world, "tls://10.0.0.2:443").await;
+        deaf.finish().await.unwrap();
+        let inside = listener.accept().await.unwrap();
+        assert_eq!(inside.read(&mut [0; 10]).await.unwrap(), 0);
+        while rt.timeout(Duration::from_secs(1), inside.write(&[7; 1000])).await.is_ok() {}
+        drop(inside);
+        // There is one place, and it is free again.
+        let next = open(&world, "tls://10.0.0.2:443").await;
+        next.write(b"ask").await.unwrap();
+        assert_eq!(listener.accept().await.unwrap().read(&mut [0; 10]).await.unwrap(), 3);
+        assert_eq!(world.totals.get().broken, 1);
+        drop(deaf);
     });
 }

@@ -2,8 +2,7 @@
 
 use embedded_io_async::{Read, Write};
 use fata_conduit::{Conduit, Nothing};
-use fata_link::wire;
-use fata_netstack::{Config, IpAddress, IpEndpoint, Random, Stack, TcpStream, tcp};
+use fata_netstack::{IpAddress, IpEndpoint, Stack, TcpStream, tcp};
 use fata_rt::Rt;
 use fata_sim::alone;
 use fata_site::Site;
@@ -20,12 +19,6 @@ const CHANGED: u64 = 784_111_777;
 /// Some time in 2026.
 const NOW: u64 = 1_795_611_600;
 
-fn start(rt: &Rt, link: wire::Wire, address: &str, seed: u64) -> Stack {
-    let mut config = Config::default();
-    config.word("ip", address).unwrap();
-    Stack::start(rt, link, config, &Random::known(seed))
-}
-
 fn long() -> String {
     (0..2000).map(|number| format!("<p>paragraph {number}\n")).collect()
 }
@@ -39,6 +32,7 @@ fn site() -> Site<'static> {
         Entry::new("/long.html", long()),
         Entry::new("/.well-known/acme-challenge/token", "proof"),
         Entry::new("/data.bin", (0..=255).cycle().take(5000).collect::<Vec<u8>>()),
+        Entry::new("/wide.bin", vec![7; 10_000]),
         Entry::new("/_redirects", "/old/* /blog/:splat 302\n"),
         Entry::new("/_headers", "/*.bin\n  Cache-Control: no-store\n"),
     ];
@@ -48,18 +42,24 @@ fn site() -> Site<'static> {
 
 /// A client beside the server with these words.
 fn run(words: &str, test: impl AsyncFnOnce(Rt, Stack, Rc<Served>)) {
+    run_with(words, async |rt, stack, _, served| test(rt, stack, served).await);
+}
+
+/// And one that speaks TLS.
+fn run_with(words: &str, test: impl AsyncFnOnce(Rt, Stack, fata_tls::Client, Rc<Served>)) {
     let mut options = Options::parse(words).unwrap();
     options.settle(false);
     let wish = options.wish;
     let buffer = wish.buffer;
     alone(async |rt| {
-        let (a, b, _) = wire::pair(wire::Options::default());
-        let server = start(&rt, b, "10.0.0.2/24", 2);
+        let [client, server] = fata_ends::stacks(&rt, "ip=10.0.0.1/24", "ip=10.0.0.2/24");
+        let (tls_client, tls_server) = fata_ends::tls(&rt, &["10.0.0.2"]);
         let served = Rc::new(Served::new(&rt, Pages::new(site()), wish, Rc::new(|| Some(NOW))));
         let tcp = tcp::Options { receive: 4096, send: buffer, nagle: false, ..tcp::Options::default() };
         let conduit = Conduit::<Nothing>::new().with_stack(&server).with_options(tcp, 16);
+        let conduit = conduit.with_tls_server(&tls_server);
         serve(&rt, &conduit, &served, &served.wish.listen).unwrap();
-        test(rt.clone(), start(&rt, a, "10.0.0.1/24", 1), served.clone()).await;
+        test(rt.clone(), client, tls_client, served.clone()).await;
         // Nothing is left but listeners.
         rt.sleep(Duration::from_secs(200)).await;
         assert_eq!(server.sockets(), (0, 0));
@@ -298,6 +298,31 @@ fn who_is_slow_is_alone_with_it() {
         };
         // It had its time, and no more.
         assert_eq!(&side_by_side(others, loris).await.1, b"HTTP/1.1 408 Request Timeout");
+    });
+}
+
+/// A client that does not read has no room for the word that this was all, which TLS has to send.
+#[test]
+fn who_reads_nothing_over_tls_is_let_go_of() {
+    run_with("log=off listen=tls://*:80 buffer=4096 most=1", async |rt, stack, tls, served| {
+        let small = tcp::Options { receive: 4096, ..tcp::Options::default() };
+        let connect = async || {
+            let mut stream =
+                tls.connect(stack.connect(SERVER, small).await.unwrap(), "10.0.0.2").await.unwrap();
+            // Its end is in the hands of TLS when the connection is to be closed.
+            let request = b"GET /wide.bin HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+            stream.write_all(request).await.unwrap();
+            stream
+        };
+        let deaf = connect().await;
+        rt.sleep(Duration::from_secs(1)).await;
+        assert_eq!((served.totals().requests, served.totals().open), (1, 1));
+        // There is one place, and it is free again before long.
+        let mut next = rt.timeout(Duration::from_secs(15), connect()).await.unwrap();
+        let mut head = [0; 12];
+        next.read_exact(&mut head).await.unwrap();
+        assert_eq!(&head, b"HTTP/1.1 200");
+        drop(deaf);
     });
 }
 

@@ -2,8 +2,7 @@
 
 use embedded_io_async::{Read, Write};
 use fata_conduit::{Address, Conduit, Error, Listener, Memory, Peer, Relayed, Stream, relay};
-use fata_link::wire;
-use fata_netstack::{Config, Error as NetError, Stack};
+use fata_netstack::{Error as NetError, Stack};
 use fata_random::Random;
 use fata_resolve::{Config as Names, Resolver};
 use fata_rt::Rt;
@@ -27,53 +26,22 @@ fn address(text: &str) -> Address {
 }
 
 fn two(rt: &Rt) -> Two {
-    let (a, b, _) = wire::pair(wire::Options::default());
-    let start = |link, words: &str, seed| {
-        let mut config = Config::default();
-        for word in words.split(' ') {
-            let (name, value) = word.split_once('=').unwrap();
-            config.word(name, value).unwrap();
-        }
-        Stack::start(rt, link, config, &Random::known(seed))
-    };
-    let stacks = [start(a, "ip=10.0.0.1/24 ip6=fd00::1/64", 1), start(b, "ip=10.0.0.2/24 ip6=fd00::2/64", 2)];
+    let stacks = fata_ends::stacks(rt, "ip=10.0.0.1/24 ip6=fd00::1/64", "ip=10.0.0.2/24 ip6=fd00::2/64");
     let memory = Memory::new();
     let resolver = Resolver::new(&stacks[0], &Random::known(3), Names::default());
     let client = Conduit::new().with_names(&resolver).with_memory(&memory);
     let server = Conduit::new().with_stack(&stacks[1]).with_memory(&memory);
     #[cfg(feature = "tls")]
-    let (client, server) = tls::with(rt, client, server);
+    let (client, server) = {
+        let (tls_client, tls_server) = fata_ends::tls(rt, &["10.0.0.2", "fd00::2"]);
+        (client.with_tls_client(&tls_client), server.with_tls_server(&tls_server))
+    };
     Two { client, server, stacks }
 }
 
-/// A certificate for the server's addresses, and who believes it.
 #[cfg(feature = "tls")]
 mod tls {
     use super::*;
-    use fata_time::Clock;
-    use fata_tls::{Client, ClientOptions, Identity, Server, ServerOptions, Trust};
-    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-
-    /// 2026-11-25.
-    const NOW: Duration = Duration::from_secs(1_795_600_000);
-
-    pub(crate) fn with(rt: &Rt, client: Conduit, server: Conduit) -> (Conduit, Conduit) {
-        let (authority_key, key) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
-        let mut authority = CertificateParams::new([]).unwrap();
-        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let root = authority.self_signed(&authority_key).unwrap();
-        let names = ["10.0.0.2".to_owned(), "fd00::2".to_owned()];
-        let issuer = Issuer::new(authority, &authority_key);
-        let shown = CertificateParams::new(names).unwrap().signed_by(&key, &issuer).unwrap();
-        let identity =
-            Identity::from_pem_pair(shown.pem().as_bytes(), key.serialize_pem().as_bytes()).unwrap();
-        let trust = Trust::pem(root.pem().as_bytes()).unwrap();
-        let clock = Clock::new(rt, || Some(NOW));
-        let random = Random::known(4);
-        let client = client.with_tls_client(&Client::new(ClientOptions::new(trust), &random, &clock));
-        let server = server.with_tls_server(&Server::new(ServerOptions::new(identity), &random, &clock));
-        (client, server)
-    }
 
     #[test]
     fn what_tls_agreed_upon_is_known() {
