@@ -6,7 +6,7 @@ use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
 use fata_conduit::{Address, Conduit, Error as StreamError, Outside, Stream};
-use fata_http::{Client, Error, Limits, Manner, Method, Server, Status, Url, linger};
+use fata_http::{Client, Error, Limits, Method, Server, Status, Url, close};
 use fata_rt::Rt;
 
 /// Connections at a time, for each address.
@@ -75,18 +75,7 @@ async fn connection<O: Outside>(server: &Server, stream: Stream<O>, shown: &Show
         }
     })
     .await;
-    match ended.manner {
-        Manner::Drop => {}
-        Manner::Linger => {
-            let (rt, limits) = (server.rt(), server.limits());
-            // With TLS there is something to be sent, for which a client that reads nothing has no room.
-            let finished = rt.timeout(limits.linger, stream.finish()).await;
-            if !matches!(finished, Ok(Ok(()))) || !linger(rt, &mut &stream, limits).await {
-                stream.abort();
-            }
-        }
-        Manner::Abort => stream.abort(),
-    }
+    close(server, stream, ended).await;
 }
 
 /// Takes the card to the registry, again and again, for ever; `told` hears how that went.

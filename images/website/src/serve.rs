@@ -10,7 +10,7 @@ use core::cell::Cell;
 use core::fmt;
 use embedded_io_async::{Read, Write};
 use fata_conduit::{Address, Conduit, Outside, Peer, Stream};
-use fata_http::{Error, Exchange, Limits, Manner, Method, Request, Server, Status, linger};
+use fata_http::{Error, Exchange, Limits, Method, Request, Server, Status, close};
 use fata_rt::Rt;
 
 /// What those who prove that a name is theirs are asked for, which goes without TLS (RFC 8555 section 8.3).
@@ -117,18 +117,7 @@ impl Served {
         {
             self.note(peer, None, Some(status), 0);
         }
-        match ended.manner {
-            Manner::Drop => {}
-            Manner::Linger => {
-                let (rt, limits) = (self.server.rt(), self.server.limits());
-                // With TLS there is something to be sent, for which a client that reads nothing has no room.
-                let finished = rt.timeout(limits.linger, stream.finish()).await;
-                if !matches!(finished, Ok(Ok(()))) || !linger(rt, &mut &stream, limits).await {
-                    stream.abort();
-                }
-            }
-            Manner::Abort => stream.abort(),
-        }
+        close(&self.server, stream, ended).await;
         self.count(|totals| totals.open -= 1);
     }
 

@@ -8,6 +8,7 @@ use alloc::boxed::Box;
 use core::fmt;
 use embedded_io_async::{ErrorType, Read, Write};
 use fata_netstack::TcpStream;
+use fata_stream::Part;
 
 /// A connection to a peer. One task may read while another writes, through two references. Dropping it closes it.
 pub enum Stream<O: Outside = Nothing> {
@@ -125,6 +126,16 @@ impl<O: Outside> ErrorType for Stream<O> {
 
 impl<O: Outside> ErrorType for &Stream<O> {
     type Error = Failure<O>;
+}
+
+impl<O: Outside> Part for Stream<O> {
+    async fn finish(&self) -> Result<(), Failure<O>> {
+        Self::finish(self).await
+    }
+
+    fn abort(self) {
+        self.abort();
+    }
 }
 
 impl<O: Outside> Read for &Stream<O> {

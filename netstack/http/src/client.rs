@@ -10,11 +10,11 @@ use crate::response::{ResponseHead, response};
 use crate::status::Status;
 use crate::url::Url;
 use crate::words::{digits, hexadecimal};
-use crate::zeros::grow;
 use alloc::vec::Vec;
 use core::time::Duration;
 use embedded_io_async::{Read, Write};
 use fata_rt::Rt;
+use fata_stream::grow;
 
 /// Interim answers before the final one.
 const INTERIM: u32 = 16;

@@ -13,12 +13,13 @@ use core::task::{Poll, Waker};
 use embedded_io_async::Read;
 use fata_netstack::{TcpListener, TcpStream};
 use fata_rt::Rt;
+use fata_stream::Part;
 
 /// What is read in vain.
 const MOST: usize = 1 << 20;
 
 /// Reads and throws away what still comes, until its end, but not for long: for the end of a connection that the client does
-/// not expect. Before it, the caller says that nothing more will be written ([`TcpStream::shutdown`]). True if the client has
+/// not expect. Before it, the caller says that nothing more will be written ([`Part::finish`]). True if the client has
 /// ended it; if not, it has had the time to read what was said, and a reset is due to what it sends yet.
 pub async fn linger<T: Read>(rt: &Rt, stream: &mut T, limits: &Limits) -> bool {
     let mut patience = Patience::new(rt);
@@ -55,13 +56,15 @@ where
     }
 }
 
-/// Closes a connection as is due to it.
-pub async fn close(server: &Server, stream: TcpStream, ended: Ended) {
+/// Closes a connection as is due to it, within the limits.
+pub async fn close<T: Part + Read>(server: &Server, mut stream: T, ended: Ended) {
     match ended.manner {
         Manner::Drop => {}
         Manner::Linger => {
-            stream.shutdown();
-            if !linger(server.rt(), &mut &stream, server.limits()).await {
+            let (rt, limits) = (server.rt(), server.limits());
+            // With TLS there is something to be sent, for which a client that reads nothing has no room.
+            let finished = rt.timeout(limits.linger, stream.finish()).await;
+            if !matches!(finished, Ok(Ok(()))) || !linger(rt, &mut stream, limits).await {
                 stream.abort();
             }
         }

@@ -7,9 +7,9 @@ use crate::link::{Incoming, Link};
 use crate::server::{Manner, Server, Settled, manner};
 use crate::status::Status;
 use crate::words::{digits, hexadecimal};
-use crate::zeros::grow;
 use alloc::vec::Vec;
 use embedded_io_async::{Read, Write};
+use fata_stream::grow;
 
 /// What a handler works with: it reads the body, if it wants to, and answers, once.
 pub struct Exchange<'a, T> {

@@ -66,7 +66,6 @@ mod status;
 mod stored;
 mod url;
 mod words;
-mod zeros;
 
 pub use accept::accept;
 pub use client::{Answer, Asking, Client, Upload};

@@ -6,11 +6,11 @@ use crate::fields::Fields;
 use crate::head::Framing;
 use crate::limits::Limits;
 use crate::patience::{Patience, after};
-use crate::zeros::grow;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use embedded_io_async::{Error as _, Read, Write};
 use fata_rt::Rt;
+use fata_stream::grow;
 
 /// Room for what comes, to begin with; what an idle connection keeps.
 const ROOM: usize = 1024;

@@ -178,7 +178,7 @@ pub enum Manner {
     /// Nothing more comes, or nothing more matters: drop it.
     Drop,
     /// The client may be sending still, and if we close now, its stack may throw away our last answer (RFC 9112 section 9.6):
-    /// say that nothing more will be written, then [`linger`](crate::linger), then drop it.
+    /// say that nothing more will be written, then [`linger`](crate::linger), then drop it: [`close`](crate::close).
     Linger,
     /// The last answer is not whole: end it so that the client cannot take it for whole.
     Abort,
@@ -196,7 +196,7 @@ pub struct Ended {
 }
 
 /// Serves a connection until it ends. `handler` is given each request, and is to answer it; or it returns an error, which is
-/// answered with [its status](Error::status). The stream is not closed: [`Ended::manner`] says how to.
+/// answered with [its status](Error::status). The stream is not closed: [`Ended::manner`] says how to, and [`close`](crate::close) does it.
 ///
 /// What is written to the stream must get on its way without a flush, since there is none.
 pub async fn serve<T, F>(server: &Server, stream: T, handler: F) -> Ended

@@ -44,7 +44,6 @@ mod stack;
 mod table;
 pub mod tcp;
 pub mod udp;
-mod zeros;
 
 pub use census::SocketInfo;
 pub use config::{

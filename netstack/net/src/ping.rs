@@ -5,11 +5,11 @@ use crate::error::Error;
 use crate::headers::{self, Flow};
 use crate::stack::Stack;
 use crate::table::{Kind, Owner};
-use crate::zeros::grow;
 use alloc::vec::Vec;
 use core::future::poll_fn;
 use core::task::{Context, Poll};
 use core::time::Duration;
+use fata_stream::grow;
 use smoltcp::socket::icmp::{Endpoint, PacketBuffer, PacketMetadata, SendError, Socket};
 use smoltcp::wire::IpAddress;
 

@@ -4,9 +4,9 @@
 
 use crate::gate::Stream;
 use crate::headers::FIN;
-use crate::zeros::grow;
 use alloc::vec::Vec;
 use core::num::NonZeroU16;
+use fata_stream::grow;
 use smoltcp::phy::TxToken;
 
 const PSH: u8 = 8;

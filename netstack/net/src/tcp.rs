@@ -5,11 +5,11 @@ use crate::error::Error;
 use crate::headers::{self, Flow};
 use crate::stack::Stack;
 use crate::table::{Kind, Owner, Slot};
-use crate::zeros::grow;
 use alloc::vec::Vec;
 use core::future::poll_fn;
 use core::task::{Context, Poll};
 use embedded_io_async::{ErrorType, Read, Write};
+use fata_stream::{Part, grow};
 use smoltcp::socket::tcp::{CongestionControl, RecvError, Socket, SocketBuffer, State};
 use smoltcp::time::Duration;
 use smoltcp::wire::{IpEndpoint, IpListenEndpoint};
@@ -293,6 +293,17 @@ impl Drop for TcpStream {
 
 impl ErrorType for TcpStream {
     type Error = Error;
+}
+
+impl Part for TcpStream {
+    async fn finish(&self) -> Result<(), Error> {
+        self.shutdown();
+        Ok(())
+    }
+
+    fn abort(self) {
+        self.abort();
+    }
 }
 
 impl ErrorType for &TcpStream {

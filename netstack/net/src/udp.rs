@@ -4,10 +4,10 @@ use crate::error::Error;
 use crate::headers::{self, Flow};
 use crate::stack::Stack;
 use crate::table::{Kind, Owner};
-use crate::zeros::grow;
 use alloc::vec::Vec;
 use core::future::poll_fn;
 use core::task::{Context, Poll};
+use fata_stream::grow;
 use smoltcp::socket::udp::{PacketBuffer, PacketMetadata, SendError, Socket, UdpMetadata};
 use smoltcp::wire::{IpAddress, IpListenEndpoint};
 

@@ -36,7 +36,6 @@ mod stream;
 mod tickets;
 mod trust;
 mod versions;
-mod zeros;
 
 pub use alert::Alert;
 pub use client::{Client, ClientOptions};
