@@ -1,6 +1,7 @@
 //! What boards boot from: device trees for Xen, and the media they are on.
 #![forbid(unsafe_code)]
 
+mod blob;
 mod check;
 mod deployment;
 mod map;
@@ -12,6 +13,7 @@ pub mod script;
 mod tree;
 pub mod xl;
 
+pub use blob::{NotATree, read as read_tree};
 pub use deployment::{At, Deployment, Dom0, Domain, LARGEST_FILE, OnCrash, Start, Vchan};
 pub use map::{Kind, MemoryMap, Part};
 pub use medium::{MediumFile, medium};
