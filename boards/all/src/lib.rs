@@ -7,7 +7,11 @@ use fata_facts::Board;
 /// All of them.
 pub const BOARDS: &[&Board] = &[
     // A line each.
+    &fata_imx8mp_evk::BOARD,
     &fata_qemu_virt::BOARD,
+    &fata_raspberry_pi_4::BOARD,
+    &fata_versal::BOARD,
+    &fata_zcu102::BOARD,
 ];
 
 /// The one with this name.

@@ -60,6 +60,19 @@ pub struct XenFacts {
     pub modules: Region,
     /// Paths of nodes in the device tree that are to go before Xen reads it, each with its reason in the board's docs.
     pub remove: &'static [&'static str],
+    /// Properties to be changed before Xen reads them, each with its reason in the board's docs.
+    pub set: &'static [Cells],
+}
+
+/// A property of the board's device tree, and what it is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cells {
+    /// The node.
+    pub path: &'static str,
+    /// The property.
+    pub property: &'static str,
+    /// Its value.
+    pub cells: &'static [u32],
 }
 
 /// Where U-Boot puts things (its `*_addr_r` variables), and what it loads them from.
@@ -151,7 +164,10 @@ pub struct Device {
 pub enum Model {
     /// QEMU has one.
     Qemu(Qemu),
-    /// Nobody has, or it cannot say anything: why.
+    /// QEMU has one that Xen and its guests run on, but on which Xen cannot print: why. What it would print is in its
+    /// memory.
+    Mute(Qemu, &'static str),
+    /// Nobody has: why.
     None(&'static str),
 }
 
@@ -168,11 +184,29 @@ pub struct Qemu {
     pub args: &'static [&'static str],
     /// Which of QEMU's serial ports is Xen's, counted from 0.
     pub serial: usize,
+    /// Ticks of its counter in a second, whatever the board's does.
+    pub timer_hz: u64,
 }
 
 impl Board {
     /// The device deployment files call `name`.
     pub fn device(&self, name: &str) -> Option<&Device> {
         self.devices.iter().find(|device| device.name == name)
+    }
+
+    /// The model of it that runs, if only to be looked at.
+    pub const fn qemu(&self) -> Option<&Qemu> {
+        match &self.model {
+            Model::Qemu(qemu) | Model::Mute(qemu, _) => Some(qemu),
+            Model::None(_) => None,
+        }
+    }
+
+    /// What a guest is expected to find on its model.
+    pub const fn guest_on_model(&self) -> Expectations {
+        match self.qemu() {
+            Some(qemu) => Expectations { timer_hz: qemu.timer_hz, ..self.guest },
+            None => self.guest,
+        }
     }
 }

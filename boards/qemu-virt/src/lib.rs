@@ -22,6 +22,7 @@ pub const BOARD: Board = Board {
         modules: Region { base: 0x4a00_0000, size: 256 << 20 },
         // They cost Xen time, and nobody here uses them.
         remove: &["/pcie@10000000", "/fw-cfg@9020000", "/platform-bus@c000000", "/flash@0", "/pmu"],
+        set: &[],
     },
     uboot: UBoot {
         xen: 0x4040_0000,
@@ -45,5 +46,6 @@ pub const BOARD: Board = Board {
         memory_mib: Some(512),
         args: &["-cpu", "cortex-a76"],
         serial: 0,
+        timer_hz: 62_500_000,
     }),
 };
