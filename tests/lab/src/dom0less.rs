@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
+use fata_boot::info::Region;
 use fata_deploy::PartialTree;
 
 use crate::console::{Console, Gate, Line, Pace, Transcript, contains};
@@ -24,8 +25,6 @@ use crate::qmp::Monitor;
 use crate::symbols::xen_function;
 use crate::xenlog::{Source, Splitter};
 
-/// Where the first image is loaded: above Xen, its heap and QEMU's device tree.
-const FIRST_MODULE: u64 = 0x4a00_0000;
 /// Xen wants modules on page boundaries; 2 MiB keeps addresses readable.
 const MODULE_ALIGNMENT: u64 = 2 << 20;
 /// What Xen and the loaded modules need besides the guests' own memory.
@@ -90,14 +89,17 @@ impl DomU {
             bootargs: self.bootargs.clone(),
             kernel: modules.place(&self.kernel)?,
             ramdisk: self.ramdisk.as_ref().map(|file| modules.place(file)).transpose()?,
-            devices: devices.map(|blob| modules.place_made(blob)),
+            devices: devices.map(|blob| modules.place_made(blob)).transpose()?,
         })
     }
 }
 
 /// Files that are loaded into memory for Xen to find, one after the other.
-#[derive(Default)]
-pub(crate) struct Modules(Vec<(Content, Module)>);
+pub(crate) struct Modules {
+    /// Where there is room for them.
+    room: Region,
+    all: Vec<(Content, Module)>,
+}
 
 enum Content {
     File(PathBuf),
@@ -105,21 +107,31 @@ enum Content {
 }
 
 impl Modules {
-    fn place(&mut self, file: &Path) -> Result<Module> {
-        Ok(self.add(Content::File(file.to_owned()), file_size(file)?))
+    /// None yet, and this much room.
+    pub(crate) const fn within(room: Region) -> Self {
+        Self { room, all: Vec::new() }
     }
 
-    fn place_made(&mut self, blob: Vec<u8>) -> Module {
+    fn place(&mut self, file: &Path) -> Result<Module> {
+        self.add(Content::File(file.to_owned()), file_size(file)?)
+    }
+
+    fn place_made(&mut self, blob: Vec<u8>) -> Result<Module> {
         let bytes = blob.len() as u64;
         self.add(Content::Made(blob), bytes)
     }
 
-    fn add(&mut self, content: Content, bytes: u64) -> Module {
+    fn add(&mut self, content: Content, bytes: u64) -> Result<Module> {
         let end =
             |(_, last): &(Content, Module)| (last.address + last.bytes).next_multiple_of(MODULE_ALIGNMENT);
-        let module = Module { address: self.0.last().map_or(FIRST_MODULE, end), bytes };
-        self.0.push((content, module));
-        module
+        let module = Module { address: self.all.last().map_or(self.room.base, end), bytes };
+        ensure!(
+            module.address + bytes <= self.room.end(),
+            "images and other modules take more than the {} MiB that the board has for them",
+            self.room.size >> 20
+        );
+        self.all.push((content, module));
+        Ok(module)
     }
 
     /// Each with its address. What is no file yet becomes one in `folder`.
@@ -132,7 +144,7 @@ impl Modules {
                 Ok((file, module.address))
             }
         };
-        self.0.iter().map(file).collect()
+        self.all.iter().map(file).collect()
     }
 }
 
@@ -159,12 +171,12 @@ impl Dom0less {
         let folder = Folder::take(lab, &config.name)?;
         let guests_kib: u64 = domus.iter().map(|d| d.memory_kib).sum();
         let enough = u32::try_from((guests_kib + XEN_MEMORY_KIB).div_ceil(1 << 10))?.next_multiple_of(64);
-        let memory_mib = config.memory_mib.unwrap_or(enough);
+        let memory_mib = config.memory_mib.or_else(|| config.model_memory_mib()).unwrap_or(enough);
         let mut tree = config.host_tree(lab, &qemu, memory_mib, domus, ui)?;
         tree.xen_bootargs(&config.xen_command_line(""))?;
 
-        let mut run = config.invocation(&qemu, &folder, memory_mib);
-        let mut modules = Modules::default();
+        let mut run = config.invocation(&qemu, &folder, memory_mib)?;
+        let mut modules = Modules::within(config.board.xen.modules);
         for domu in domus {
             tree.domu(&domu.node(&mut modules)?)?;
         }
@@ -187,7 +199,7 @@ impl Dom0less {
         let (serial, qmp) = (next()?, next()?);
         let monitor = Monitor::open(qmp)?;
         let second =
-            config.second_serial.then(|| next().and_then(|line| far_end(line, &folder))).transpose()?;
+            config.second_serial.map(|_| next().and_then(|line| far_end(line, &folder))).transpose()?;
         let ends = Ends::default();
         let input = Arc::new(Mutex::new(serial.try_clone()?));
         let xen = Transcript::create(&folder.file("xen.log"))?;

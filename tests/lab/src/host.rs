@@ -326,14 +326,14 @@ impl Plan {
             LINUX_ARGS,
             Module { address: RAMDISK_ADDRESS, bytes: file_size(&initramfs)? },
         )?;
-        let mut modules = Modules::default();
+        let mut modules = Modules::within(config.board.xen.modules);
         for domu in domus {
             tree.domu(&domu.node(&mut modules)?)?;
         }
         let recipe = format!(
             "QEMU {:?} {} {:?} {xen_args:?} {LINUX_ARGS:?} {contents}",
             qemu.version,
-            config.board(memory_mib).join(" "),
+            config.machine_args(memory_mib)?.join(" "),
             config.qemu_args
         );
         let dtb = tree.to_dtb();
@@ -347,7 +347,7 @@ impl Plan {
     /// Boots it, which takes some seconds.
     pub(crate) fn boot(&self, config: &Config, folder: Folder) -> Result<Dom0> {
         fs::write(folder.file("board.dtb"), &self.dtb)?;
-        let mut run = self.invocation(config, &folder);
+        let mut run = self.invocation(config, &folder)?;
         run.args(["-dtb", "board.dtb", "-kernel"]).args([&self.parts.hypervisor]);
         run.load(&self.parts.kernel, KERNEL_ADDRESS).load(&self.initramfs, RAMDISK_ADDRESS);
         for (file, address) in self.modules.files(&folder)? {
@@ -361,7 +361,7 @@ impl Plan {
 
     /// Loads it from a snapshot, which takes part of a second.
     fn restore(&self, config: &Config, folder: Folder, snapshot: &Path) -> Result<Dom0> {
-        let mut run = self.invocation(config, &folder);
+        let mut run = self.invocation(config, &folder)?;
         run.args(["-incoming", "defer"]);
         let host = self.start(config, folder, run)?;
         host.monitor.lock().unwrap_or_else(PoisonError::into_inner).restore(snapshot)?;
@@ -376,15 +376,15 @@ impl Plan {
         host.monitor.lock().unwrap_or_else(PoisonError::into_inner).save(file)
     }
 
-    fn invocation(&self, config: &Config, folder: &Folder) -> Invocation {
-        let mut run = config.invocation(&self.qemu, folder, self.memory_mib);
+    fn invocation(&self, config: &Config, folder: &Folder) -> Result<Invocation> {
+        let mut run = config.invocation(&self.qemu, folder, self.memory_mib)?;
         run.args(["-device", "virtio-serial-device"]);
         for name in ["control".to_owned(), "events".to_owned()].into_iter().chain(ports::names()) {
             run.socket(&name);
             run.args(["-device".to_owned(), format!("virtserialport,chardev={name},name={name}")]);
         }
         run.args(["-netdev", "user,id=net", "-device", "virtio-net-device,netdev=net"]);
-        run
+        Ok(run)
     }
 
     fn start(&self, config: &Config, folder: Folder, run: Invocation) -> Result<Dom0> {

@@ -5,6 +5,7 @@ mod apt;
 mod backtrace;
 mod bare;
 mod bench;
+mod boards;
 mod browser;
 mod cases;
 mod checker;

@@ -6,14 +6,15 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
+use fata_facts::Board;
 
 use crate::dom0less::DomU;
-use crate::dtb::{self, HostTree};
+use crate::dtb::HostTree;
 use crate::lab::Lab;
 use crate::parts::{Qemu, XenVersion};
 use crate::progress::Progress;
-use crate::qemu::{Invocation, option_value};
+use crate::qemu::Invocation;
 
 /// The interrupt controller of the board, and so of its guests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -54,18 +55,20 @@ pub struct Config {
     pub name: String,
     /// Which hypervisor.
     pub xen: XenVersion,
-    /// Which interrupt controller.
+    /// Which board.
+    pub board: &'static Board,
+    /// Which interrupt controller; other boards than QEMU's `virt` have theirs.
     pub gic: Gic,
     /// The board's memory; with none given, enough for the guests.
     pub memory_mib: Option<u32>,
     /// dom0's part of it, its disks included.
     pub dom0_memory_mib: Option<u32>,
-    /// Physical CPUs.
+    /// Physical CPUs; other boards than QEMU's `virt` have theirs.
     pub cpus: u32,
     /// Counts instructions instead of time: one a nanosecond, the same in every run.
     pub icount: bool,
-    /// A second serial line beside Xen's, whose port is for a domain.
-    pub second_serial: bool,
+    /// The number of another serial port, as QEMU counts them, which is for a domain.
+    pub second_serial: Option<usize>,
     /// More of Xen's command line.
     pub xen_args: Vec<String>,
     /// More of QEMU's command line.
@@ -83,12 +86,13 @@ impl Default for Config {
         Self {
             name: "machine".to_owned(),
             xen: XenVersion::V4_20,
+            board: &fata_qemu_virt::BOARD,
             gic: Gic::V3,
             memory_mib: None,
             dom0_memory_mib: None,
             cpus: 1,
             icount: false,
-            second_serial: false,
+            second_serial: None,
             xen_args: Vec::new(),
             qemu_args: Vec::new(),
             watch_args: Vec::new(),
@@ -98,10 +102,9 @@ impl Default for Config {
     }
 }
 
-/// Xen's command line on every machine. The key that moves the input focus is Ctrl-^ instead of Ctrl-a, which
-/// people type.
-const XEN_ARGS: &str =
-    "console=dtuart dtuart=/pl011@9000000 loglvl=info guest_loglvl=all bootscrub=0 noreboot conswitch=~";
+/// Xen's command line on every machine, after its serial port. The key that moves the input focus is Ctrl-^ instead of
+/// Ctrl-a, which people type.
+const XEN_ARGS: &str = "loglvl=info guest_loglvl=all bootscrub=0 noreboot conswitch=~";
 /// What Xen prints when it has stopped for good.
 pub(crate) const XEN_STOPPED: [&str; 2] = ["Manual reset required", "halting machine"];
 /// The byte to send three times to move the input focus.
@@ -109,7 +112,9 @@ pub(crate) const FOCUS_KEY: u8 = b'~' - b'a' + 1;
 
 impl Config {
     pub(crate) fn xen_command_line(&self, more: &str) -> String {
-        [XEN_ARGS, more, &self.xen_args.join(" ")]
+        let xen = &self.board.xen;
+        let serial = format!("console=dtuart dtuart={}", xen.serial);
+        [&*serial, XEN_ARGS, &xen.args.join(" "), more, &self.xen_args.join(" ")]
             .iter()
             .filter(|a| !a.is_empty())
             .copied()
@@ -117,53 +122,25 @@ impl Config {
             .join(" ")
     }
 
-    /// The arguments that make the board; the same for a fresh start and for loading a snapshot.
-    pub(crate) fn board(&self, memory_mib: u32) -> Vec<String> {
-        let (cpu, accelerator) =
-            if self.icount { ("max", "tcg,thread=single") } else { ("cortex-a76", "tcg,thread=multi") };
-        let mut args: Vec<String> = [
-            "-M",
-            &format!("virt,virtualization=on,gic-version={}", self.gic),
-            "-cpu",
-            cpu,
-            "-accel",
-            accelerator,
-            "-smp",
-            &self.cpus.to_string(),
-            "-m",
-            &memory_mib.to_string(),
-            "-display",
-            "none",
-            "-nodefaults",
-            "-no-user-config",
-            "-no-reboot",
-        ]
-        .map(str::to_owned)
-        .to_vec();
-        if self.icount {
-            args.extend(["-icount", "shift=0,sleep=off"].map(str::to_owned));
-        }
-        args
-    }
-
-    /// QEMU with this board, Xen's serial line, the monitor and the second serial line, if there is one, on sockets of
+    /// QEMU with this machine, Xen's serial line, the monitor and the second serial line, if there is one, on sockets of
     /// ours, in that order.
-    pub(crate) fn invocation(&self, qemu: &Qemu, folder: &Folder, memory_mib: u32) -> Invocation {
+    pub(crate) fn invocation(&self, qemu: &Qemu, folder: &Folder, memory_mib: u32) -> Result<Invocation> {
         let mut run = Invocation::new(qemu.argv_prefix.clone(), &folder.path);
-        run.args(self.board(memory_mib));
-        run.socket("serial").args(["-serial", "chardev:serial"]);
+        run.args(self.machine_args(memory_mib)?);
+        run.socket("serial");
         run.socket("qmp").args(["-mon", "chardev=qmp,mode=control"]);
-        if self.second_serial {
-            run.socket("second").args(["-serial", "chardev:second"]);
+        if self.second_serial.is_some() {
+            run.socket("second");
         }
+        run.args(self.serial_args()?);
         if let Some(port) = self.gdb_port {
             run.args(["-S".to_owned(), "-gdb".to_owned(), format!("tcp:127.0.0.1:{port}")]);
         }
         run.args(self.qemu_args.clone()).args(self.watch_args.clone());
-        run
+        Ok(run)
     }
 
-    /// What the board looks like to Xen, as QEMU describes it, with the devices that `domus` are given.
+    /// What the board looks like to Xen, with the devices that `domus` are given.
     pub(crate) fn host_tree(
         &self,
         lab: &Lab,
@@ -172,33 +149,9 @@ impl Config {
         domus: &[DomU],
         ui: &Progress,
     ) -> Result<HostTree> {
-        let mut board = self.board(memory_mib);
-        // QEMU describes the port that a line is for.
-        if self.second_serial {
-            board.extend(["-serial", "null"].repeat(2).into_iter().map(str::to_owned));
-        }
-        let name = format!(
-            "dtb/gic{}-cpus{}-{memory_mib}{}{}",
-            self.gic,
-            self.cpus,
-            if self.icount { "-icount" } else { "" },
-            if self.second_serial { "-serial" } else { "" },
-        );
-        let recipe = format!("{:?} {}", qemu.version, board.join(" "));
-        let dir = lab.part(&name, &recipe, ui, |into, _, _| {
-            let blob = into.join("board.dtb");
-            let mut dump = board.clone();
-            dump[1] = format!("{},dumpdtb={}", dump[1], option_value(&blob));
-            let output = qemu.command().args(&dump).output().context("starting QEMU")?;
-            if !blob.is_file() {
-                bail!("QEMU wrote no device tree: {}", String::from_utf8_lossy(&output.stderr));
-            }
-            Ok(vec!["board.dtb".to_owned()])
-        })?;
-        let blob = dir.join("board.dtb");
+        let blob = lab.board_tree(self, qemu, memory_mib, ui)?;
         let passed: Vec<&str> = domus.iter().flat_map(|domu| domu.devices.host_paths()).collect();
-        let blob = fs::read(&blob).with_context(|| format!("reading {}", blob.display()))?;
-        let mut tree = dtb::virt(&blob, &passed)?;
+        let mut tree = self.edited_tree(&blob, &passed)?;
         passed.iter().try_for_each(|path| tree.pass(path))?;
         Ok(tree)
     }

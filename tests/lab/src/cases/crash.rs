@@ -7,8 +7,8 @@ use crate::backtrace::{Annotator, Symboliser};
 use crate::guest::End;
 
 /// A way to crash, and what the report must say.
-struct Kind {
-    name: &'static str,
+pub(super) struct Kind {
+    pub(super) name: &'static str,
     /// Of the reason.
     says: &'static [&'static str],
     /// Whether a CPU exception was it, so that there are registers.
@@ -36,12 +36,7 @@ const KINDS: [Kind; 7] = [
         registers: true,
         callers: &["fault::overflow_stack", "fault::overflow_stack", "fault::overflow_stack"],
     },
-    Kind {
-        name: "null",
-        says: &["data abort, not mapped", "on a read, at 0x0 (null page)"],
-        registers: true,
-        callers: &["fault::null", "mir_console::app::App<P,C>::command"],
-    },
+    NULL,
     Kind {
         name: "text",
         says: &["data abort, not permitted", "on a write", "(our instructions)"],
@@ -62,6 +57,13 @@ const KINDS: [Kind; 7] = [
     },
 ];
 
+pub(super) const NULL: Kind = Kind {
+    name: "null",
+    says: &["data abort, not mapped", "on a read, at 0x0 (null page)"],
+    registers: true,
+    callers: &["fault::null", "mir_console::app::App<P,C>::command"],
+};
+
 pub(super) fn add(cases: &mut Vec<Case>) {
     for spot in [Spot::DOM0LESS, Spot::XL] {
         for kind in &KINDS {
@@ -77,7 +79,19 @@ fn crash(ctx: &Context<'_>, spot: Spot, kind: &Kind) -> Result<()> {
     ctx.prompt(&running.guest)?;
     running.guest.console.send(format!("crash {}\r", kind.name))?;
     ctx.end(&running.guest, End::Crash)?;
-    let text = running.everything(ctx.left())?;
+    check(ctx, kind, &running.everything(ctx.left())?)?;
+    if let Some(dom0) = &running.dom0 {
+        // `xl list` ends a row with the state and the time used.
+        let list = dom0.sh(&format!("xl list {GUEST}"))?;
+        let state =
+            list.lines().last().and_then(|line| line.split_whitespace().rev().nth(1)).unwrap_or_default();
+        ensure!(state.contains('c'), "xl does not call it crashed:\n{list}");
+    }
+    Ok(())
+}
+
+/// Fails unless what the guest wrote has a report of this crash, with what one needs to find the reason.
+pub(super) fn check(ctx: &Context<'_>, kind: &Kind, text: &str) -> Result<()> {
     let (_, report) = text.split_once("*** Fata stops: ").unwrap_or_default();
     ensure!(!report.is_empty(), "there is no report:\n{text}");
     for part in kind.says {
@@ -99,13 +113,6 @@ fn crash(ctx: &Context<'_>, spot: Spot, kind: &Kind) -> Result<()> {
             "the backtrace does not lead through {:?}, in this order:\n{named}",
             kind.callers
         );
-    }
-    if let Some(dom0) = &running.dom0 {
-        // `xl list` ends a row with the state and the time used.
-        let list = dom0.sh(&format!("xl list {GUEST}"))?;
-        let state =
-            list.lines().last().and_then(|line| line.split_whitespace().rev().nth(1)).unwrap_or_default();
-        ensure!(state.contains('c'), "xl does not call it crashed:\n{list}");
     }
     Ok(())
 }

@@ -5,6 +5,7 @@
 
 mod bare;
 mod block;
+mod boards;
 mod clock;
 mod console;
 mod crash;
@@ -77,6 +78,7 @@ pub fn all() -> Vec<Case> {
     peers::add(&mut cases);
     tutorial::add(&mut cases);
     idle::add(&mut cases);
+    boards::add(&mut cases);
     bare::add(&mut cases);
     cases
 }
