@@ -7,7 +7,7 @@
 
 mod expect;
 
-pub use expect::{Difference, Expectations, NotExpectations};
+pub use expect::{Expectations, differences};
 use fata_boot::info::Region;
 
 /// A board.

@@ -27,7 +27,7 @@ pub const BOARD: Board = Board {
     compatible: "fsl,imx8mp-evk",
     tree: Tree::Debian("freescale/imx8mp-evk.dtb"),
     ram: &[Region { base: 0x4000_0000, size: 3 << 30 }, Region { base: 0x1_0000_0000, size: 3 << 30 }],
-    guest: Expectations { gic: 3, timer: 27, event: 31, timer_hz: 8_000_000 },
+    guest: Expectations { gic: 3, timer: 27, event: 31, timer_hz: 8_000_000, memory_mib: None },
     xen: XenFacts {
         serial: "serial1",
         args: &[],

@@ -15,7 +15,7 @@ pub const BOARD: Board = Board {
     compatible: "linux,dummy-virt",
     tree: Tree::Qemu,
     ram: &[Region { base: 0x4000_0000, size: 512 << 20 }],
-    guest: Expectations { gic: 3, timer: 27, event: 31, timer_hz: 62_500_000 },
+    guest: Expectations { gic: 3, timer: 27, event: 31, timer_hz: 62_500_000, memory_mib: None },
     xen: XenFacts {
         serial: "/pl011@9000000",
         args: &[],

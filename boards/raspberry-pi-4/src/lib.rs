@@ -29,7 +29,7 @@ pub const BOARD: Board = Board {
     compatible: "raspberrypi,4-model-b",
     tree: Tree::Debian("broadcom/bcm2711-rpi-4-b.dtb"),
     ram: &[Region { base: 0, size: 948 << 20 }],
-    guest: Expectations { gic: 2, timer: 27, event: 31, timer_hz: 54_000_000 },
+    guest: Expectations { gic: 2, timer: 27, event: 31, timer_hz: 54_000_000, memory_mib: None },
     xen: XenFacts {
         serial: "serial1",
         args: &[],

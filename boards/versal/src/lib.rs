@@ -25,7 +25,7 @@ pub const BOARD: Board = Board {
     compatible: "xlnx-versal-virt",
     tree: Tree::Qemu,
     ram: &[Region { base: 0, size: 2 << 30 }],
-    guest: Expectations { gic: 3, timer: 27, event: 31, timer_hz: 62_500_000 },
+    guest: Expectations { gic: 3, timer: 27, event: 31, timer_hz: 62_500_000, memory_mib: None },
     xen: XenFacts {
         serial: "/uart@ff000000",
         args: &[],

@@ -28,7 +28,7 @@ pub const BOARD: Board = Board {
     tree: Tree::Debian("xilinx/zynqmp-zcu102-rev1.0.dtb"),
     ram: &[Region { base: 0, size: 2 << 30 }, Region { base: 0x8_0000_0000, size: 2 << 30 }],
     // include/configs/xilinx_zynqmp.h: COUNTER_FREQUENCY.
-    guest: Expectations { gic: 2, timer: 27, event: 31, timer_hz: 100_000_000 },
+    guest: Expectations { gic: 2, timer: 27, event: 31, timer_hz: 100_000_000, memory_mib: None },
     xen: XenFacts {
         serial: "serial0",
         args: &[],

@@ -5,10 +5,12 @@ use crate::devices::Devices;
 use crate::ink::Ink;
 use crate::machine::Machine;
 use crate::table::{Bytes, Table};
+use alloc::format;
 use alloc::vec::Vec;
 use core::fmt::{self, Write};
 use fata_boot::info::{Conduit, Gic, IntId, Region, UartKind};
 use fata_boot::words::Shown;
+use fata_facts::{Expectations, differences};
 use fata_rt::Rt;
 use fata_time::Utc;
 use xen_hyp::{Platform, Xen, XenError};
@@ -113,7 +115,31 @@ impl<P: Platform> Report<'_, P> {
         for (i, remark) in info.remarks.iter().enumerate() {
             t.row(if i == 0 { "remarks" } else { "" }, format_args!("{remark}"))?;
         }
-        Ok(())
+        self.compare(out)
+    }
+
+    /// Says what is not as `expect=` of the command line has it, or else that all is.
+    fn compare(&self, out: &mut dyn Write) -> fmt::Result {
+        let info = self.machine.info;
+        let Some((_, expected)) = fata_kit::words(info.cmdline).find(|&(name, _)| name == "expect") else {
+            return Ok(());
+        };
+        // None where there is no such thing.
+        let found = Expectations {
+            gic: info.gic.as_ref().map_or(0, |gic| if matches!(gic, Gic::V2 { .. }) { 2 } else { 3 }),
+            timer: info.timer.map_or(0, |id| id.0),
+            event: info.hypervisor.as_ref().map_or(0, |hypervisor| hypervisor.event.0),
+            timer_hz: self.machine.timer_hz,
+            memory_mib: Some(info.memory.iter().map(|bank| bank.size).sum::<u64>() >> 20),
+        };
+        let found = format!("{found}");
+        let t = &mut Table::new(out, self.ink);
+        let mut met = true;
+        for (expected, found) in differences(expected, &found) {
+            t.odd_row("unexpected", format_args!("{found} instead of {expected}"))?;
+            met = false;
+        }
+        if met { t.row("as expected", format_args!("{found}")) } else { Ok(()) }
     }
 
     fn about(&self, out: &mut dyn Write) -> fmt::Result {

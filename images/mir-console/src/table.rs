@@ -32,11 +32,20 @@ impl<'a> Table<'a> {
     /// One row. The value is broken between words where it must be; what is not printable in it, which may
     /// come from outside, is not printed.
     pub fn row(&mut self, label: &str, value: fmt::Arguments<'_>) -> fmt::Result {
+        self.coloured(self.ink.cyan(), label, value)
+    }
+
+    /// The same for what deserves attention.
+    pub fn odd_row(&mut self, label: &str, value: fmt::Arguments<'_>) -> fmt::Result {
+        self.coloured(self.ink.yellow(), label, value)
+    }
+
+    fn coloured(&mut self, on: &str, label: &str, value: fmt::Arguments<'_>) -> fmt::Result {
         let Self { out, ink, value: text, row } = self;
         text.clear();
         row.clear();
         text.write_fmt(value)?;
-        row.extend(["  ", ink.cyan(), label]);
+        row.extend(["  ", on, label]);
         row.extend(core::iter::repeat_n(' ', (LABEL - 2).saturating_sub(width::of_str(label))));
         row.push_str(ink.off());
         let mut column = LABEL;

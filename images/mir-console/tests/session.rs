@@ -79,6 +79,34 @@ fn greets_and_tells_what_was_found() {
 }
 
 #[test]
+fn what_is_not_as_expected_is_told() {
+    let told = |words: &str| {
+        let cmdline = format!("greet=off exit=poweroff expect={words}");
+        let (_, seen) = run(cmdline.leak(), "");
+        let at = seen.find("two /memory nodes").unwrap();
+        seen[at..].split_once("\r\n").unwrap().1.to_owned()
+    };
+    let met = "  \u{1b}[36mas expected   \u{1b}[0mgic3,timer27,event31,62500000Hz,5248MiB\r\n";
+    assert_eq!(told("gic3,timer27,event31,62500000Hz"), met);
+    assert_eq!(told("gic3,timer27,event31,62500000Hz,5248MiB"), met);
+    let odd = |text| format!("  \u{1b}[33munexpected    \u{1b}[0m{text}\r\n");
+    assert_eq!(
+        told("gic2,timer27,event31,54000000Hz,32MiB"),
+        ["gic3 instead of gic2", "62500000Hz instead of 54000000Hz", "5248MiB instead of 32MiB"]
+            .map(odd)
+            .concat()
+    );
+    // It is from outside.
+    assert_eq!(told("\u{1b}[2J"), odd("gic3 instead of ?[2J"));
+    // What is not there at all.
+    let user = User::default();
+    let cmdline = "greet=off colours=off exit=poweroff expect=gic3,timer27,event31,62500000Hz";
+    let (_, seen) = run_as(&user, &BootInfo { cmdline, ..bare() });
+    let seen = String::from_utf8(seen).unwrap();
+    assert!(seen.contains("  unexpected    gic0 instead of gic3\r\n"), "{seen}");
+}
+
+#[test]
 fn four_lines_take_three_seconds() {
     let xen = guest(&World::new(), Store::Present);
     let before_ns = xen.platform().now_ns();
