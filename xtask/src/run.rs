@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use fata_facts::{Board, Model};
 use fata_lab::{
     Annotator, BuildRequest, Config, Contents, Cpu, DiskWish, Dom0, Dom0less, DomU, End, Forward, Gic, Guest,
     Lab, Left, Optimise, Progress, Recording, Symboliser, Terminal, Transcript, Vif, VifWish, XenVersion,
@@ -49,8 +50,12 @@ pub(crate) struct Options {
     /// number in Xenstore, at data/peers/ and the name of its image's file up to the dot, and may share memory with it
     #[arg(long, num_args = 2, value_names = ["IMAGE", "STR"], allow_hyphen_values = true)]
     beside: Vec<String>,
-    /// Interrupt controller of the board
-    #[arg(long, default_value = "3", value_parser = ["2", "3"])]
+    /// The board, of which QEMU must have a model; all but qemu-virt without dom0
+    #[arg(long, value_name = "BOARD", default_value = "qemu-virt", value_parser = board,
+          conflicts_with_all = ["dom0", "net", "forward", "pcap", "beside"])]
+    board: &'static Board,
+    /// Interrupt controller of the board qemu-virt
+    #[arg(long, default_value = "3", value_parser = ["2", "3"], conflicts_with = "board")]
     gic: String,
     /// Version of Xen
     #[arg(long, default_value = "4.20", value_parser = ["4.17", "4.20"])]
@@ -81,6 +86,15 @@ pub(crate) struct Options {
     timeout: Option<u64>,
 }
 
+/// The board that can have a dom0, and either interrupt controller.
+const QEMU_VIRT: &str = "qemu-virt";
+
+/// The board of this name.
+fn board(name: &str) -> Result<&'static Board, String> {
+    let names = || fata_boards::BOARDS.iter().map(|board| board.name).collect::<Vec<_>>().join(", ");
+    fata_boards::find(name).ok_or_else(|| format!("there is none of this name, but {}", names()))
+}
+
 /// The last byte of the card's hardware address.
 const VIF: u8 = 2;
 
@@ -98,6 +112,13 @@ enum Machine {
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
+    if let Model::Mute(_, why) = options.board.model {
+        let (title, name) = (options.board.title, options.board.name);
+        bail!(
+            "{title}: Xen and its guests run, and print nothing: {why}.\n\
+             `cargo xtask test --lab-only --filter boards/{name}` reads what they would print from memory"
+        );
+    }
     if options.defmt && !cfg!(feature = "defmt") {
         return run_with_decoder();
     }
@@ -140,7 +161,7 @@ fn session(options: &Options, lab: &Lab, image: &Image, progress: &Progress) -> 
         let terminal = match &mut terminal {
             Some(terminal) => terminal,
             none => {
-                eprintln!("[Xen {}, GICv{}; Ctrl-] leaves]", options.xen, options.gic);
+                eprintln!("[Xen {} on {}; Ctrl-] leaves]", options.xen, options.machine());
                 none.insert(Terminal::take()?)
             }
         };
@@ -166,6 +187,31 @@ fn session(options: &Options, lab: &Lab, image: &Image, progress: &Progress) -> 
 }
 
 impl Options {
+    /// What the guest runs on, in words.
+    fn machine(&self) -> String {
+        match self.is_virt() {
+            true => format!("QEMU's virt, GICv{}", self.gic),
+            false => self.board.title.to_owned(),
+        }
+    }
+
+    fn is_virt(&self) -> bool {
+        self.board.name == QEMU_VIRT
+    }
+
+    /// The guest's command line; mir-console is told as well what it is expected to find.
+    fn command_line(&self) -> Result<String> {
+        let console = BuildRequest::new(&self.name).name == "mir-console";
+        if !console || self.args.contains("expect=") {
+            return Ok(self.args.clone());
+        }
+        let mut expected = self.board.guest_on_model().with_memory(u64::from(self.memory));
+        if self.is_virt() {
+            expected.gic = self.gic.parse()?;
+        }
+        Ok(format!("{} expect={expected}", self.args).trim_start().to_owned())
+    }
+
     fn xen(&self) -> Result<XenVersion> {
         self.xen.parse().map_err(anyhow::Error::msg)
     }
@@ -194,6 +240,7 @@ impl Options {
         let config = Config {
             name: format!("run-{}", image.name),
             xen: self.xen()?,
+            board: self.board,
             gic: self.gic.parse::<Gic>().map_err(anyhow::Error::msg)?,
             qemu_args: self.qemu_args.clone(),
             gdb_port: self.gdb,
@@ -206,7 +253,7 @@ impl Options {
         if self.dom0 || wants_card || !self.beside.is_empty() {
             let host = Dom0::start(lab, &config, progress)?;
             let mut domu = XlDomU::new(&image.name, image.file.clone(), self.memory);
-            domu.args.clone_from(&self.args);
+            domu.args = self.command_line()?;
             for (letter, what) in ('a'..='z').zip(&self.disks) {
                 let name = format!("xvd{letter}");
                 domu.disks.push(host.make_disk(&wish(&name, what)?)?.spec(&name));
@@ -233,7 +280,7 @@ impl Options {
             return Ok((Machine::Dom0(Box::new(host), recording), guest));
         }
         let mut domu = DomU::new(image.file.clone(), self.memory);
-        domu.bootargs.clone_from(&self.args);
+        domu.bootargs = self.command_line()?;
         let machine = Dom0less::boot(lab, &config, &[domu], progress)?;
         let guest = machine.guests.first().context("Xen has no domain to start")?.clone();
         Ok((Machine::Dom0less(machine), guest))
