@@ -24,6 +24,8 @@ pub struct Gfn(pub u64);
 /// - [`map_frame`](Self::map_frame), [`window_page`](Self::window_page), [`grant_entries`](Self::grant_entries) and
 ///   [`shared`](Self::shared) return memory that stays valid for as long as `self`, that is Normal
 ///   write-back inner-shareable (or the architecture's equal), and of which no part is ordinary Rust memory,
+/// - [`map_passed`](Self::map_passed) returns as many pages, one after the other, initialised, that stay valid for as long
+///   as `self`, and of which no part is ordinary Rust memory,
 /// - [`hypercall`](Self::hypercall) does what Xen's ABI says for that number and no more.
 pub unsafe trait Platform: 'static {
     /// Traps to the hypervisor: `nr` as in `xen/include/public/xen.h`, unused arguments zero.
@@ -41,6 +43,13 @@ pub unsafe trait Platform: 'static {
     /// Makes a page accessible that Xen set aside for this domain (the frames in HVM params or start_info).
     /// `None` if the frame is our own RAM or cannot be mapped, which for a value read from outside may be.
     fn map_frame(&self, frame: Gfn) -> Option<NonNull<u8>>;
+
+    /// Makes consecutive whole pages from this guest physical address on accessible that Xen passed through to this domain.
+    /// They take naturally aligned loads and stores, and nothing else is promised of them. `None` if any of it is our own
+    /// RAM or cannot be mapped, or the platform has no such thing.
+    fn map_passed(&self, _at: u64, _pages: usize) -> Option<NonNull<u8>> {
+        None
+    }
 
     /// The grant table, version 1, grown to `at_least` entries if Xen's limit allows; never shorter than before.
     fn grant_entries(&self, at_least: usize) -> &[GrantEntry];

@@ -22,6 +22,8 @@ pub enum Error {
     Orders(Orders),
     /// There is no memory for the rings.
     NoMemory,
+    /// The memory that both ends were to find is not there.
+    NoPlace,
     /// The memory cannot be lent or mapped.
     Grant(GrantError),
     /// Xen's policy does not let us share anything with this domain.
@@ -44,6 +46,7 @@ impl fmt::Display for Error {
             }
             Self::Orders(orders) => write!(f, "there are no rings of orders {orders}"),
             Self::NoMemory => f.write_str("no memory for the rings"),
+            Self::NoPlace => f.write_str("the vchan's memory is not passed through to this domain"),
             Self::Grant(error) => write!(f, "{error}"),
             Self::Forbidden(peer) => write!(
                 f,
@@ -67,6 +70,7 @@ impl embedded_io_async::Error for Error {
             Self::TooLong | Self::Orders(_) => ErrorKind::InvalidInput,
             Self::NoMemory => ErrorKind::OutOfMemory,
             Self::Forbidden(_) => ErrorKind::PermissionDenied,
+            Self::NoPlace => ErrorKind::NotFound,
             Self::Grant(_) | Self::Xen(_) | Self::Store(_) => ErrorKind::Other,
         }
     }

@@ -104,6 +104,8 @@ pub struct Domain {
     pub(crate) ports: RefCell<BTreeMap<u32, OpenPort>>,
     pub(crate) params: RefCell<BTreeMap<u32, u64>>,
     pub(crate) frames: RefCell<BTreeMap<u64, Rc<Page>>>,
+    /// What is passed through to it, by address.
+    passed: RefCell<BTreeMap<u64, Rc<Page>>>,
     grants: Vec<GrantEntry>,
     /// Frames of the table that the guest has asked for.
     grant_frames: Cell<usize>,
@@ -133,6 +135,7 @@ impl Domain {
             ports: RefCell::default(),
             params: RefCell::default(),
             frames: RefCell::default(),
+            passed: RefCell::default(),
             grants: (0..setup.grant_frames * GRANTS_A_FRAME).map(|_| GrantEntry::default()).collect(),
             grant_frames: Cell::new(0),
             active: RefCell::default(),
@@ -190,6 +193,11 @@ impl Domain {
     /// How often it called `EVTCHNOP_send`.
     pub fn sends(&self) -> u64 {
         self.sends.get()
+    }
+
+    /// Has it find this at an address, as what Xen passes through by its device tree.
+    pub fn pass(&self, at: u64, memory: &Rc<Page>) {
+        self.passed.borrow_mut().insert(at, memory.clone());
     }
 
     /// Sets an HVM parameter.
@@ -273,6 +281,11 @@ unsafe impl Platform for SimCpu {
 
     fn map_frame(&self, frame: Gfn) -> Option<NonNull<u8>> {
         self.domain.frames.borrow().get(&frame.0).map(|page| page.base())
+    }
+
+    fn map_passed(&self, at: u64, pages: usize) -> Option<NonNull<u8>> {
+        let passed = self.domain.passed.borrow();
+        passed.get(&at).filter(|memory| pages * PAGE_SIZE <= memory.size()).map(|memory| memory.base())
     }
 
     fn grant_entries(&self, at_least: usize) -> &[GrantEntry] {

@@ -5,23 +5,28 @@ use std::ptr::NonNull;
 use xen_hyp::mem::Region;
 use xen_hyp::{PAGE_SIZE, SharedMem};
 
-/// A zeroed page, as the hypervisor and backends see it.
+/// A zeroed page, or a few consecutive ones, as the hypervisor and backends see it.
 pub struct Page {
     base: NonNull<u8>,
     region: Region,
 }
 
-const LAYOUT: Layout = match Layout::from_size_align(PAGE_SIZE, PAGE_SIZE) {
-    Ok(layout) => layout,
-    Err(_) => panic!("a page has a layout"),
-};
+fn layout(size: usize) -> Layout {
+    Layout::from_size_align(size, PAGE_SIZE).expect("pages have a layout")
+}
 
 impl Page {
     pub(crate) fn new() -> Self {
+        Self::many(1)
+    }
+
+    pub(crate) fn many(pages: usize) -> Self {
+        assert!(pages > 0, "no page");
+        let size = pages * PAGE_SIZE;
         // SAFETY: the layout is not empty.
-        let base = NonNull::new(unsafe { alloc_zeroed(LAYOUT) }).expect("a page of memory");
+        let base = NonNull::new(unsafe { alloc_zeroed(layout(size)) }).expect("a page of memory");
         // SAFETY: allocated and zeroed; freed with `self`, which owns the region; no reference to it is made.
-        let region = unsafe { Region::new(base, PAGE_SIZE) };
+        let region = unsafe { Region::new(base, size) };
         Self { base, region }
     }
 
@@ -33,8 +38,8 @@ impl Page {
 
 impl Drop for Page {
     fn drop(&mut self) {
-        // SAFETY: allocated with this layout in `new`.
-        unsafe { dealloc(self.base.as_ptr(), LAYOUT) };
+        // SAFETY: allocated with this layout in `many`.
+        unsafe { dealloc(self.base.as_ptr(), layout(self.region.size())) };
     }
 }
 

@@ -1,6 +1,7 @@
 //! The hypervisor, its domains, the backends, and time.
 
 use crate::domain::{Domain, End, Setup, SimCpu};
+use crate::page::Page;
 use crate::store::Store;
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -75,6 +76,16 @@ impl World {
         xen
     }
 
+    /// Has a domain start from the beginning, with the ports and the memory it has: as an image that has crashed and is loaded
+    /// again. What the life before left must not run any more.
+    pub fn start_anew(&self, domain: &Rc<Domain>) -> Rc<Xen<SimCpu>> {
+        let xen = Xen::new(SimCpu { world: self.clone(), domain: domain.clone() });
+        let mut guests = self.0.guests.borrow_mut();
+        guests.retain(|guest| guest.upgrade().is_some_and(|xen| xen.platform().domain().id() != domain.id()));
+        guests.push(Rc::downgrade(&xen));
+        xen
+    }
+
     /// The domain with this id.
     pub fn find(&self, id: DomId) -> Option<Rc<Domain>> {
         self.0.domains.borrow().get(usize::from(id.0)).filter(|domain| !domain.dead.get()).cloned()
@@ -140,6 +151,11 @@ impl World {
     /// Has the clock stop at this time, so that backends have a turn then.
     pub(crate) fn alarm(&self, at_ns: u64) {
         self.0.timers.borrow_mut().push((at_ns, Waker::noop().clone()));
+    }
+
+    /// Memory that belongs to no domain, for [`Domain::pass`].
+    pub fn spare_memory(&self, pages: usize) -> Rc<Page> {
+        Rc::new(Page::many(pages))
     }
 
     /// Moves the clock on, as by a backend that takes so long.
