@@ -277,8 +277,8 @@ fn add_to_physmap(space: u32, index: u64, at: u64) -> isize {
     unsafe { hypercall::xen(nr::MEMORY_OP, [memory::ADD_TO_PHYSMAP, &raw const op as usize, 0, 0, 0]) }
 }
 
-// SAFETY: the map is the identity; grant frames, shared pages and windows lie outside the RAM that Rust's
-// allocator was given, are Normal write-back inner shareable, and are never unmapped.
+// SAFETY: the map is the identity; grant frames, shared pages, windows and what is passed through lie outside the RAM that
+// Rust's allocator was given, are Normal write-back inner shareable but for the last, and are never unmapped.
 unsafe impl Platform for ArmCpu {
     unsafe fn hypercall(&self, nr: usize, args: [usize; 5]) -> isize {
         // SAFETY: the caller's promise.
@@ -303,6 +303,28 @@ unsafe impl Platform for ArmCpu {
             Some(_) => None,
             None => self.map(page),
         }
+    }
+
+    fn map_passed(&self, at: u64, pages: usize) -> Option<NonNull<u8>> {
+        let size = (pages as u64).checked_mul(PAGE_SIZE as u64).filter(|size| *size > 0)?;
+        let end = at.checked_add(size)?;
+        let mut tables = self.tables.borrow_mut();
+        // What is mapped as anything else is Rust's, or Xen's. It may be asked for again, by an end that is opened again.
+        for page in (at..end).step_by(PAGE_SIZE) {
+            let rights = tables.lookup(page);
+            if page == 0 || self.ram.iter().any(|ram| (ram.base..ram.end()).contains(&page)) {
+                return None;
+            }
+            match rights {
+                Some(Rights::Device) => {}
+                Some(_) => return None,
+                None => {
+                    tables.map(Region { base: page, size: PAGE_SIZE as u64 }, Rights::Device).ok()?;
+                }
+            }
+        }
+        mmu::publish();
+        NonNull::new(ptr::with_exposed_provenance_mut(at as usize))
     }
 
     fn grant_entries(&self, at_least: usize) -> &[GrantEntry] {

@@ -4,6 +4,9 @@
 //! its words with `&` between them, and `streams=N`. A vchan is one stream between two domains, and for N of them at a time
 //! there are N vchans, `NAME-0` and so on. Both ends must be told the same number.
 //!
+//! A name alone, as in `vchan://logger`, is that of a vchan that was laid out before the domains started
+//! ([`Vchans::with_statics`]); so is any other that one of these has.
+//!
 //! The other domain is a number, or a name whose number is, or will be, at `data/peers/` of our own domain in Xenstore. Numbers
 //! are known when domains have been created, which is too late for their command lines. A listener follows that node when a
 //! peer is created anew.
@@ -24,9 +27,11 @@ use core::time::Duration;
 use embedded_io_async::ErrorKind;
 use fata_conduit::{Accept, Duplex, Outside};
 use fata_rt::Rt;
-use fata_vchan::{Meeting, Vchan, connect, listen};
+use fata_vchan::{Meeting, StaticPlace, StaticVchan, Vchan, connect, listen};
 use fata_xenstore::{Watch, Xenstore};
 use xen_hyp::{DomId, Platform, Signal, Xen};
+
+mod statics;
 
 /// Streams of one service at a time, at most: each has two rings and a grant for each of their pages.
 const MOST: usize = 64;
@@ -183,12 +188,14 @@ pub struct Vchans<P: Platform> {
     /// Which streams of which services we are a client of.
     used: Rc<RefCell<BTreeMap<String, Vec<bool>>>>,
     freed: Rc<Signal>,
+    statics: Rc<[(String, StaticPlace)]>,
 }
 
 impl<P: Platform> Clone for Vchans<P> {
     fn clone(&self) -> Self {
-        let Self { rt, xen, store, used, freed } = self;
+        let Self { rt, xen, store, used, freed, statics } = self;
         Self {
+            statics: statics.clone(),
             rt: rt.clone(),
             xen: xen.clone(),
             store: store.clone(),
@@ -202,7 +209,14 @@ impl<P: Platform> Vchans<P> {
     /// Without a store there are only vchans by numbers.
     pub fn new(rt: &Rt, xen: &Rc<Xen<P>>, store: Option<&Xenstore<P>>) -> Self {
         let (used, freed) = (Rc::default(), Rc::new(Signal::new()));
-        Self { rt: rt.clone(), xen: xen.clone(), store: store.cloned(), used, freed }
+        let statics = Rc::default();
+        Self { rt: rt.clone(), xen: xen.clone(), store: store.cloned(), used, freed, statics }
+    }
+
+    /// With these that were laid out before this domain started, by name. Whose the server's block is, and who listens, need
+    /// not be the same.
+    pub fn with_statics(self, statics: impl IntoIterator<Item = (String, StaticPlace)>) -> Self {
+        Self { statics: statics.into_iter().collect(), ..self }
     }
 
     /// Waits until one of a service's streams is not in use.
@@ -249,6 +263,9 @@ impl<P: Platform> Outside for Vchans<P> {
     type Listener = VchanListener<P>;
 
     async fn connect(&self, to: &str) -> Result<VchanStream<P>, Error> {
+        if let Some(place) = self.statics(to) {
+            return self.connect_static(to, place).await;
+        }
         let service = Service::parse(to, false)?;
         let taken = self.take(to, service.streams).await;
         let peer = match service.peer(self.store.as_ref())? {
@@ -257,7 +274,7 @@ impl<P: Platform> Outside for Vchans<P> {
         };
         let place = service.place(taken.number, peer, &self.xen, self.store.as_ref())?;
         let vchan = Rc::new(connect(&self.xen, &place, service.wish.orders).await?);
-        let stream = VchanStream { vchan: Some(vchan.clone()), dropped: Rc::new(Signal::new()) };
+        let stream = VchanStream::new(Carrier::Lent(vchan.clone()));
         let (rt, xen, dropped) = (self.rt.clone(), self.xen.clone(), stream.dropped.clone());
         drop(self.rt.spawn(async move {
             in_use(&rt, &vchan, &place, &dropped).await;
@@ -274,6 +291,9 @@ impl<P: Platform> Outside for Vchans<P> {
     }
 
     fn listen(&self, at: &str) -> Result<VchanListener<P>, Error> {
+        if let Some(place) = self.statics(at) {
+            return Ok(self.listen_static(place));
+        }
         let service = Service::parse(at, true)?;
         let arrivals = Rc::new(Arrivals::default());
         // What cannot be is refused at once.
@@ -320,8 +340,7 @@ impl<P: Platform> Vchans<P> {
                     continue;
                 }
             };
-            let dropped = Rc::new(Signal::new());
-            arrivals.push(VchanStream { vchan: Some(vchan.clone()), dropped: dropped.clone() });
+            let dropped = arrivals.push(Carrier::Lent(vchan.clone()));
             in_use(rt, &vchan, &place, &dropped).await;
             place.withdraw().await?;
             if let Some(vchan) = Rc::into_inner(vchan) {
@@ -346,7 +365,7 @@ async fn either<U, T>(until: impl Future<Output = U>, wanted: impl Future<Output
 async fn in_use<P: Platform>(rt: &Rt, vchan: &Vchan<P>, place: &Place<P>, dropped: &Signal) {
     let mut guarded = pin!(guard(rt, vchan, place, None));
     let mut is_over = false;
-    let mut dropped = pin!(dropped.until(|| (dropped.count() > 0).then_some(())));
+    let mut dropped = pin!(has_fired(dropped));
     poll_fn(|cx| {
         // Who reads or writes it hears of its end.
         is_over = is_over || guarded.as_mut().poll(cx).is_ready();
@@ -355,15 +374,29 @@ async fn in_use<P: Platform>(rt: &Rt, vchan: &Vchan<P>, place: &Place<P>, droppe
     .await;
 }
 
+async fn has_fired(signal: &Signal) {
+    signal.until(|| (signal.count() > 0).then_some(())).await
+}
+
+/// What carries a stream: a vchan whose memory one domain lends the other, or one whose memory both were given.
+enum Carrier<P: Platform> {
+    Lent(Rc<Vchan<P>>),
+    Static(Rc<StaticVchan<P>>),
+}
+
 /// A stream by vchan.
 pub struct VchanStream<P: Platform> {
-    vchan: Option<Rc<Vchan<P>>>,
+    carrier: Option<Carrier<P>>,
     dropped: Rc<Signal>,
 }
 
 impl<P: Platform> VchanStream<P> {
-    fn vchan(&self) -> &Vchan<P> {
-        self.vchan.as_ref().expect("it has its vchan until it is dropped")
+    fn new(carrier: Carrier<P>) -> Self {
+        Self { carrier: Some(carrier), dropped: Rc::new(Signal::new()) }
+    }
+
+    fn carrier(&self) -> &Carrier<P> {
+        self.carrier.as_ref().expect("it has its vchan until it is dropped")
     }
 }
 
@@ -371,22 +404,31 @@ impl<P: Platform> Duplex for VchanStream<P> {
     type Error = Error;
 
     async fn read(&self, into: &mut [u8]) -> Result<usize, Error> {
-        Ok(self.vchan().read(into).await?)
+        Ok(match self.carrier() {
+            Carrier::Lent(vchan) => vchan.read(into).await?,
+            Carrier::Static(vchan) => vchan.read(into).await?,
+        })
     }
 
     async fn write(&self, from: &[u8]) -> Result<usize, Error> {
-        Ok(self.vchan().write(from).await?)
+        Ok(match self.carrier() {
+            Carrier::Lent(vchan) => vchan.write(from).await?,
+            Carrier::Static(vchan) => vchan.write(from).await?,
+        })
     }
 
     fn finish(&self) {
-        self.vchan().finish();
+        match self.carrier() {
+            Carrier::Lent(vchan) => vchan.finish(),
+            Carrier::Static(vchan) => vchan.finish(),
+        }
     }
 }
 
 impl<P: Platform> Drop for VchanStream<P> {
     fn drop(&mut self) {
         // First, so that who waits for this is the only one to have it.
-        self.vchan = None;
+        self.carrier = None;
         self.dropped.fire();
     }
 }
@@ -424,9 +466,13 @@ impl<P: Platform> Default for Arrivals<P> {
 }
 
 impl<P: Platform> Arrivals<P> {
-    fn push(&self, stream: VchanStream<P>) {
+    /// Gives what fires when the stream is dropped.
+    fn push(&self, carrier: Carrier<P>) -> Rc<Signal> {
+        let stream = VchanStream::new(carrier);
+        let dropped = stream.dropped.clone();
         self.waiting.borrow_mut().push_back(stream);
         self.news.fire();
+        dropped
     }
 
     fn is_unwanted(&self) -> bool {
@@ -434,7 +480,7 @@ impl<P: Platform> Arrivals<P> {
     }
 
     async fn unwanted(&self) {
-        self.unwanted.until(|| self.is_unwanted().then_some(())).await
+        has_fired(&self.unwanted).await
     }
 
     fn fail(&self, error: Error) {

@@ -12,8 +12,8 @@ use xen_hyp::{Passed, Platform, PortStatus, SharedMem, Xen};
 
 /// A vchan at a [`StaticPlace`](super::StaticPlace). Any number of tasks may use it; usually one reads and one writes.
 ///
-/// Dropping it closes it: the other end reads what was written, and then the end, unless this domain opens it again before.
-/// [`finish`](Self::finish) and then [`ended`](Self::ended) see to that.
+/// Dropping it closes it: the other end reads what was written, and then the end, unless this domain opens it again before:
+/// [`part`](Self::part) first.
 pub struct StaticVchan<P: Platform> {
     end: End<P>,
     /// The life of the other end.
@@ -129,6 +129,21 @@ impl<P: Platform> StaticVchan<P> {
             self.end.put(LIVE, live::FINISHED);
             self.end.tell();
         }
+    }
+
+    /// Says that we write no more, and waits until the other end has read it all and says the same, or is gone. Who then drops
+    /// this and opens it again takes nothing from it. One that has crashed says nothing: whoever is not patient drops the
+    /// future.
+    pub async fn part(&self) {
+        self.finish();
+        let out = &self.out;
+        let look = || {
+            let live = self.live()?;
+            out.theirs.set(self.theirs(CONS)?);
+            Ok(live == live::CLOSED || live == live::FINISHED && out.used_out() == 0)
+        };
+        // An error is an end, too.
+        let _ = self.until(TELL_CONS, out, look).await;
     }
 
     /// Whether the other end is known to be there.
