@@ -6,10 +6,13 @@
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
-pub mod dt;
-
-#[cfg(all(target_arch = "aarch64", target_os = "none"))]
 extern crate alloc;
+
+pub mod dt;
+mod vchans;
+
+pub use vchans::vchans;
+
 #[cfg(all(target_arch = "aarch64", target_os = "none"))]
 mod guest;
 #[cfg(all(target_arch = "aarch64", target_os = "none"))]

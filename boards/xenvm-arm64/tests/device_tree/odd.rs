@@ -4,7 +4,9 @@ use super::tree;
 use dtoolkit::fdt::Fdt;
 use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
 use fata_boot::info::{BootInfo, Gic, IntId, Region};
+use fata_vchan::StaticPlace;
 use fata_xenvm_arm64::dt::{self, DtError};
+use xen_hyp::Port;
 
 /// A tree of an `xl` guest with something done to it.
 fn edited(edit: impl FnOnce(&mut DeviceTree)) -> Vec<u8> {
@@ -336,4 +338,43 @@ fn nothing_of_the_machine_is_looked_for_among_devices() {
     let info = remarked(&blob, "no interrupt controller: waiting takes all of the CPU");
     assert!(info.gic.is_none());
     assert_eq!(info.devices.iter().map(|device| device.name).collect::<Vec<_>>(), [GIC]);
+}
+
+#[test]
+fn vchans_are_found_among_devices_and_left_out_if_they_lack_anything() {
+    let all = [
+        ("reg", cells(&[0, 0x3400_0000, 0, 0x3000])),
+        ("fata,port", cells(&[10])),
+        ("fata,role", b"client\0".to_vec()),
+        ("fata,name", b"logger\0".to_vec()),
+    ];
+    let blob = |without: Option<usize>, role: &[u8]| {
+        edited(|tree| {
+            let mut bus = node("passthrough");
+            for name in ["#address-cells", "#size-cells"] {
+                bus.add_property(property(name, cells(&[2])));
+            }
+            bus.add_property(property("ranges", []));
+            let mut vchan = node("vchan@34000000");
+            vchan.add_property(property("compatible", *b"fata,static-vchan\0"));
+            for (n, (name, value)) in all.iter().enumerate() {
+                let value =
+                    if *name == "fata,role" && !role.is_empty() { role.to_vec() } else { value.clone() };
+                if Some(n) != without {
+                    vchan.add_property(property(name, value));
+                }
+            }
+            bus.add_child(node("other"));
+            bus.add_child(vchan);
+            tree.root.add_child(bus);
+        })
+    };
+    let found = |blob: &[u8]| fata_xenvm_arm64::vchans(&dt::parse(blob).unwrap());
+    let place = |serve| StaticPlace { at: 0x3400_0000, size: 0x3000, port: Port(10), serve };
+    assert_eq!(found(&blob(None, b"")), [("logger".to_owned(), place(false))]);
+    assert_eq!(found(&blob(None, b"server\0")), [("logger".to_owned(), place(true))]);
+    for (lacking, (name, _)) in all.iter().enumerate() {
+        assert_eq!(found(&blob(Some(lacking), b"")), [], "{name}");
+    }
+    assert_eq!(found(&blob(None, b"both\0")), []);
 }
