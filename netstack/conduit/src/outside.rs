@@ -16,6 +16,16 @@ pub trait Duplex {
     /// Writes as much as there is room for, at least a byte. Waits if there is none.
     fn write(&self, from: &[u8]) -> impl Future<Output = Result<usize, Self::Error>>;
 
+    /// Writes all of it.
+    fn write_all(&self, mut from: &[u8]) -> impl Future<Output = Result<(), Self::Error>> {
+        async move {
+            while !from.is_empty() {
+                from = from.get(self.write(from).await?..).unwrap_or_default();
+            }
+            Ok(())
+        }
+    }
+
     /// Says that nothing more will be written.
     fn finish(&self);
 }
