@@ -11,6 +11,7 @@ mod payload;
 mod run;
 mod setup;
 mod site;
+mod size;
 mod soak;
 mod table;
 mod test;
@@ -40,6 +41,7 @@ enum Command {
     Payload(payload::Options),
     Run(run::Options),
     Site(site::Options),
+    Size(size::Options),
     Test(test::Options),
     Lint(lint::Options),
     Soak(soak::Options),
@@ -66,6 +68,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Payload(options) => payload::run(&options),
         Command::Run(options) => run::run(&options),
         Command::Site(options) => site::run(&options),
+        Command::Size(options) => size::run(&options),
         Command::Test(options) => test::run(&options),
         Command::Lint(options) => lint::run(&options),
         Command::Soak(options) => soak::run(&options),

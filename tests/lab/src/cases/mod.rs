@@ -23,6 +23,7 @@ mod net;
 mod orders;
 mod peers;
 mod random;
+mod sizes;
 mod store;
 mod tls;
 mod trees;
@@ -80,6 +81,7 @@ pub fn all() -> Vec<Case> {
     idle::add(&mut cases);
     boards::add(&mut cases);
     bare::add(&mut cases);
+    sizes::add(&mut cases);
     cases
 }
 
