@@ -21,6 +21,8 @@ extern crate alloc;
 mod address;
 mod conduit;
 mod error;
+#[cfg(feature = "tls")]
+mod handshakes;
 mod listener;
 mod memory;
 mod outside;

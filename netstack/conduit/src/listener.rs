@@ -1,13 +1,16 @@
 //! Waiting for peers.
 
 use crate::error::Error;
+#[cfg(feature = "tls")]
+use crate::handshakes::Handshakes;
 use crate::memory::MemoryListener;
 use crate::outside::{Accept, Nothing, Outside};
 use crate::stream::Stream;
 #[cfg(feature = "tls")]
 use alloc::boxed::Box;
 use alloc::rc::Rc;
-use core::cell::Cell;
+use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
 use core::future::poll_fn;
 use core::task::{Poll, Waker};
 #[cfg(feature = "tls")]
@@ -75,26 +78,57 @@ impl<O: Outside> Listener<O> {
 
     /// Serves whoever comes, each in a task of its own and at most so many at a time: the next ones wait. An error is that of one
     /// with whom TLS did not come about. Ends when no more can come, with the reason.
+    ///
+    /// With TLS those count whose handshake is done. While it lasts they are counted apart, 64 at most, and who has taken
+    /// longest of those makes room for who comes.
     pub async fn serve<F: Future<Output = ()> + 'static>(
         &self,
         rt: &Rt,
         most: usize,
         serve: impl Fn(Result<Stream<O>, Error<O::Error>>) -> F + 'static,
     ) -> Error<O::Error> {
-        let places = Rc::new(Places { free: Cell::new(most.max(1)), waiting: Cell::new(None) });
+        let places = Rc::new(Places { free: Cell::new(most.max(1)), waiting: RefCell::default() });
+        #[cfg(feature = "tls")]
+        let handshakes = Rc::new(Handshakes::default());
         let serve = Rc::new(serve);
         loop {
-            let place = Places::take(&places).await;
-            match self.arrival().await {
-                Ok(arrival) => {
-                    let serve = serve.clone();
-                    drop(rt.spawn(async move {
-                        serve(arrival.open().await).await;
-                        drop(place);
-                    }));
-                }
+            let place = if self.is_tls() { None } else { Some(Places::take(&places).await) };
+            let arrival = match self.arrival().await {
+                Ok(arrival) => arrival,
                 Err(error) => return error,
-            }
+            };
+            #[cfg(feature = "tls")]
+            let begun = match &arrival {
+                Arrival::Tls(..) => Some(Handshakes::begin(&handshakes, rt).await),
+                Arrival::Open(_) => None,
+            };
+            let (serve, places) = (serve.clone(), places.clone());
+            drop(rt.spawn(async move {
+                #[cfg(feature = "tls")]
+                let opened = match &begun {
+                    Some(begun) => begun.unless_crowded(arrival.open()).await.unwrap_or(Err(Error::Late)),
+                    None => arrival.open().await,
+                };
+                #[cfg(not(feature = "tls"))]
+                let opened = arrival.open().await;
+                let place = match place {
+                    None if opened.is_ok() => Some(Places::take(&places).await),
+                    place => place,
+                };
+                #[cfg(feature = "tls")]
+                drop(begun);
+                serve(opened).await;
+                drop(place);
+            }));
+        }
+    }
+
+    /// Whether there is something to be done with those who come before they can be served.
+    fn is_tls(&self) -> bool {
+        match &self.0 {
+            #[cfg(feature = "tls")]
+            Place::Tls(..) => true,
+            _ => false,
         }
     }
 }
@@ -102,7 +136,7 @@ impl<O: Outside> Listener<O> {
 /// For how many more there is room.
 struct Places {
     free: Cell<usize>,
-    waiting: Cell<Option<Waker>>,
+    waiting: RefCell<Vec<Waker>>,
 }
 
 /// One of them, until it is dropped.
@@ -112,7 +146,7 @@ impl Places {
     async fn take(this: &Rc<Self>) -> Taken {
         poll_fn(|cx| match this.free.get() {
             0 => {
-                this.waiting.set(Some(cx.waker().clone()));
+                this.waiting.borrow_mut().push(cx.waker().clone());
                 Poll::Pending
             }
             free => {
@@ -127,7 +161,7 @@ impl Places {
 impl Drop for Taken {
     fn drop(&mut self) {
         self.0.free.set(self.0.free.get() + 1);
-        if let Some(waker) = self.0.waiting.take() {
+        for waker in self.0.waiting.take() {
             waker.wake();
         }
     }

@@ -95,6 +95,70 @@ mod tls {
             serving.abort();
         });
     }
+
+    /// Echoes from now on, and counts those who took too long.
+    fn serve_echo(rt: &Rt, two: &Two, most: usize) -> Rc<Cell<u32>> {
+        let listener = two.server.listen(&address("tls://*:443")).unwrap();
+        let (late, rt2) = (Rc::new(Cell::new(0)), rt.clone());
+        let counted = late.clone();
+        drop(rt.spawn(async move {
+            let serve = move |stream: Result<Stream, Error>| {
+                let counted = counted.clone();
+                async move {
+                    match stream {
+                        Ok(stream) => echo(stream).await,
+                        Err(Error::Late) => counted.set(counted.get() + 1),
+                        Err(error) => panic!("{error}"),
+                    }
+                }
+            };
+            listener.serve(&rt2, most, serve).await
+        }));
+        late
+    }
+
+    /// Those who begin and do not go on make room for those who do.
+    #[test]
+    fn who_dawdles_does_not_keep_others_out() {
+        alone(async |rt| {
+            let two = two(&rt);
+            let late = serve_echo(&rt, &two, 2);
+            let dawdle = address("tcp://10.0.0.2:443");
+            let dawdlers: Vec<_> = (0..150).map(|_| two.client.connect(&dawdle)).collect();
+            let dawdlers = rt.timeout(Duration::from_secs(5), all(dawdlers)).await.unwrap();
+            for round in 0..3 {
+                let begun_ns = rt.now_ns();
+                let stream = two.client.connect(&address("tls://10.0.0.2:443")).await.unwrap();
+                stream.write(b"hello").await.unwrap();
+                assert_eq!(stream.read(&mut [0; 8]).await.unwrap(), 5);
+                assert!(rt.now_ns() - begun_ns < 3_000_000_000, "{round}");
+            }
+            // Those who were not in the way had their ten seconds, and some are younger than that.
+            assert!((86..150).contains(&late.get()), "{}", late.get());
+            rt.sleep(Duration::from_secs(11)).await;
+            assert_eq!(late.get(), 150);
+            drop(dawdlers);
+        });
+    }
+
+    /// Who waits for a place, and is done with the handshake, need not fear those who are not.
+    #[test]
+    fn who_is_done_does_not_have_to_make_room() {
+        alone(async |rt| {
+            let two = two(&rt);
+            let late = serve_echo(&rt, &two, 1);
+            let to = address("tls://10.0.0.2:443");
+            let served = two.client.connect(&to).await.unwrap();
+            let waiting = two.client.connect(&to).await.unwrap();
+            waiting.write(b"hello").await.unwrap();
+            let dawdle = address("tcp://10.0.0.2:443");
+            let _dawdlers = all((0..100).map(|_| two.client.connect(&dawdle)).collect()).await;
+            rt.sleep(Duration::from_secs(2)).await;
+            assert!(late.get() >= 36);
+            drop(served);
+            assert_eq!(waiting.read(&mut [0; 8]).await.unwrap(), 5);
+        });
+    }
 }
 
 /// Where a server listens, and where its client finds it.
