@@ -146,13 +146,7 @@ impl Config {
         if is_virt(self.board) {
             return dtb::virt(blob, passed);
         }
-        let xen = &self.board.xen;
-        let unused: Vec<_> = xen.remove.iter().copied().filter(|path| !passed.contains(path)).collect();
-        let mut tree = HostTree::parse(blob, &unused, xen.serial)?;
-        for change in xen.set {
-            tree.set_cells(change.path, change.property, change.cells)?;
-        }
-        Ok(tree)
+        HostTree::of(self.board, blob, passed)
     }
 
     fn model(&self) -> Result<&'static fata_facts::Qemu> {

@@ -79,9 +79,8 @@ impl Plan {
         ensure!(sources.images.len() == deployment.domains.len(), "each domain has one image");
         let serial = board.xen.serial;
         let passed = devices(deployment, board)?;
-        let kept = |path: &&str| passed.iter().all(|(_, device)| device.path != *path);
-        let remove: Vec<_> = board.xen.remove.iter().copied().filter(kept).collect();
-        let mut tree = HostTree::parse(sources.tree, &remove, serial).context("the board's device tree")?;
+        let kept: Vec<_> = passed.iter().map(|(_, device)| device.path).collect();
+        let mut tree = HostTree::of(board, sources.tree, &kept).context("the board's device tree")?;
         ensure!(!serial.starts_with('/') || tree.has(serial), "the board's device tree has no {serial}");
         for (at, device) in &passed {
             if !tree.has(device.path) {

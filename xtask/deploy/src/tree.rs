@@ -6,6 +6,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
 use dtoolkit::{Node, Property, ToPropertyValue};
 use fata_boot::info::Region;
+use fata_facts::Board;
 
 use crate::blob;
 
@@ -101,6 +102,17 @@ impl HostTree {
         set(chosen, "#address-cells", 2u32)?;
         set(chosen, "#size-cells", 2u32)?;
         set(chosen, "stdout-path", serial)?;
+        Ok(host)
+    }
+
+    /// Reads `board`'s device tree and makes it what Xen wants of that board, but keeps the nodes at the paths in `kept`.
+    pub fn of(board: &Board, blob: &[u8], kept: &[&str]) -> Result<Self> {
+        let xen = &board.xen;
+        let remove: Vec<_> = xen.remove.iter().copied().filter(|path| !kept.contains(path)).collect();
+        let mut host = Self::parse(blob, &remove, xen.serial)?;
+        for change in xen.set {
+            host.set_cells(change.path, change.property, change.cells)?;
+        }
         Ok(host)
     }
 
