@@ -50,6 +50,7 @@ pub fn die(what: fmt::Arguments<'_>, callers: Option<Callers<'_>>) -> ! {
                 (None, Some(words)) => words.backtrace(&mut Console),
                 (None, None) => {}
             }
+            trace();
         }
         1 => {
             let _ = write!(Console, "\n*** and while saying so: {what}\n");
@@ -62,6 +63,15 @@ pub fn die(what: fmt::Arguments<'_>, callers: Option<Callers<'_>>) -> ! {
         None => loop {
             core::hint::spin_loop();
         },
+    }
+}
+
+/// What the run time did last, if the image keeps that: for `cargo xtask trace`.
+fn trace() {
+    if fata_trace::ON
+        && let Some(words) = LAST_WORDS.get()
+    {
+        fata_trace::dump(|piece| words.write(piece));
     }
 }
 

@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::fmt;
 use core::sync::atomic::Ordering;
+use fata_trace::Kind;
 
 /// What this domain knows of its ports.
 #[derive(Default)]
@@ -247,6 +248,7 @@ impl Events {
     fn deliver(&self, shared: &Shared<'_>, word: usize, bit: usize) {
         self.count(|t| t.received += 1);
         let state = self.ports.borrow().get(word * 64 + bit).cloned().flatten();
+        fata_trace::mark(Kind::Event, (word * 64 + bit) as u64, u64::from(state.is_some()));
         match state {
             Some(state) => {
                 // Not kept borrowed, since it may be exchanged by what is done.
@@ -291,6 +293,7 @@ impl<P: Platform> Channel<P> {
 
     /// Signals the peer (`EVTCHNOP_send`). With no peer connected nothing happens.
     pub fn notify(&self) {
+        fata_trace::mark(Kind::Notified, u64::from(self.port.0), 0);
         let sent = self.xen.op(&mut abi::Send { port: self.port.0 });
         self.state.sent.set(self.state.sent.get() + 1);
         self.xen.events.count(|t| match sent {

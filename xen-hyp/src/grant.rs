@@ -404,6 +404,11 @@ impl<P: Platform> Granted<P> {
         unsafe { Region::new(pages.base(), pages.count() * PAGE_SIZE) }
     }
 
+    /// Where they are, for whoever debugs.
+    pub fn address(&self) -> usize {
+        self.region().address()
+    }
+
     /// Whom they are lent to.
     pub fn peer(&self) -> DomId {
         self.peer
@@ -420,6 +425,9 @@ impl<P: Platform> Granted<P> {
 
 impl<P: Platform> Drop for Granted<P> {
     fn drop(&mut self) {
+        if self.pages.is_some() {
+            fata_trace::no_ring(self.address());
+        }
         if self.pages.is_none() || self.close().is_some() {
             return;
         }

@@ -138,6 +138,11 @@ impl<P: Platform> SharedPage<P> {
         let region = unsafe { Region::new(base, PAGE_SIZE) };
         Some(Self { region, _xen: xen.clone() })
     }
+
+    /// Where it is, for whoever debugs.
+    pub fn address(&self) -> usize {
+        self.region.address()
+    }
 }
 
 shared_mem_of_region!(SharedPage, region);
@@ -164,6 +169,11 @@ impl Region {
     /// through a reference. `base` must be aligned to 8 bytes.
     pub const unsafe fn new(base: NonNull<u8>, size: usize) -> Self {
         Self { base, size }
+    }
+
+    /// Where it begins.
+    pub(crate) fn address(&self) -> usize {
+        self.base.as_ptr() as usize
     }
 
     /// No memory at all.

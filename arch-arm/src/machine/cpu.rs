@@ -336,6 +336,7 @@ unsafe impl Platform for ArmCpu {
                 break;
             }
             self.grant_frames.set(n as usize + 1);
+            fata_trace::grants(self.grants.base as usize, (n as usize + 1) * ENTRIES_PER_FRAME);
         }
         let entries = self.grant_frames.get() * ENTRIES_PER_FRAME;
         if entries == 0 {

@@ -15,6 +15,7 @@ use core::pin::{Pin, pin};
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::{Context, Poll};
 use core::time::Duration;
+use fata_trace::Kind;
 use xen_hyp::{Platform, Xen};
 
 /// What the run loop needs of a machine. [`Xen`] is one.
@@ -48,7 +49,10 @@ pub fn run<M: Machine + 'static, T>(machine: &Rc<M>, main: impl AsyncFnOnce(Rt) 
     loop {
         let mut busy = executor.turn();
         if woken.take() {
-            if let Poll::Ready(value) = main.as_mut().poll(&mut Context::from_waker(&waker)) {
+            fata_trace::mark(Kind::PollBegin, Kind::MAIN, 0);
+            let poll = main.as_mut().poll(&mut Context::from_waker(&waker));
+            fata_trace::mark(Kind::PollEnd, Kind::MAIN, u64::from(poll.is_ready()));
+            if let Poll::Ready(value) = poll {
                 return value;
             }
             busy = true;
@@ -79,7 +83,10 @@ impl Wake for Woken {
     }
     fn wake_by_ref(self: &Arc<Self>) {
         // A swap for the reason given in queue.rs.
-        self.0.swap(true, Ordering::Release);
+        let was_woken = self.0.swap(true, Ordering::Release);
+        if fata_trace::ON && !was_woken {
+            fata_trace::mark(Kind::Woken, Kind::MAIN, 0);
+        }
     }
 }
 
@@ -131,7 +138,9 @@ impl Executor {
     pub fn idle(&self) {
         let deadline_ns = self.core.timers.borrow().deadline_ns();
         self.core.idles.set(self.core.idles.get() + 1);
+        fata_trace::mark(Kind::IdleBegin, deadline_ns.unwrap_or(u64::MAX), 0);
         self.core.machine.idle(deadline_ns);
+        fata_trace::mark(Kind::IdleEnd, 0, 0);
     }
 }
 
@@ -163,6 +172,7 @@ pub(crate) struct Core {
 impl Core {
     fn turn(&self) -> bool {
         self.turns.set(self.turns.get() + 1);
+        fata_trace::mark(Kind::Turn, self.turns.get(), 0);
         self.machine.demux();
         self.serve();
         self.expire();
@@ -219,7 +229,13 @@ impl Rt {
         F::Output: 'static,
     {
         let (task, outcome) = Spawned::new(future);
-        JoinHandle { id: self.core.tasks.spawn(Box::pin(task)), core: self.core.clone(), outcome }
+        let id = self.core.tasks.spawn(Box::pin(task));
+        if fata_trace::ON
+            && let Some(id) = id
+        {
+            fata_trace::name_task(id.word(), core::any::type_name::<F>());
+        }
+        JoinHandle { id, core: self.core.clone(), outcome }
     }
 
     /// Calls `service` in every turn, after events and before tasks, and again before the machine sleeps. For what

@@ -5,6 +5,7 @@ use alloc::task::Wake;
 use alloc::vec::Vec;
 use core::mem;
 use core::sync::atomic::Ordering;
+use fata_trace::Kind;
 use sync::{AtomicBool, Mutex};
 
 #[cfg(not(loom))]
@@ -29,6 +30,13 @@ mod sync {
 pub(crate) struct Id {
     pub(crate) slot: u32,
     pub(crate) generation: u32,
+}
+
+impl Id {
+    /// As a trace has it.
+    pub(crate) fn word(self) -> u64 {
+        u64::from(self.generation) << 32 | u64::from(self.slot)
+    }
 }
 
 /// Tasks to poll, in the order they were woken.
@@ -72,6 +80,7 @@ impl Wakeup {
     pub(crate) fn wake_once(&self) {
         // Release: who takes the task out sees what was written before this wake-up, even if another queued it.
         if !self.queued.swap(true, Ordering::Release) {
+            fata_trace::mark(Kind::Woken, self.id.word(), 0);
             sync::lock(&self.queue.ready).push(self.id);
         }
     }

@@ -11,6 +11,7 @@ use core::fmt;
 use core::mem;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
+use fata_trace::Kind;
 
 type Work = Pin<Box<dyn Future<Output = ()>>>;
 
@@ -82,6 +83,7 @@ impl Tasks {
         });
         let place = &mut slots[slot as usize];
         let id = Id { slot, generation: place.generation };
+        fata_trace::mark(Kind::Spawned, id.word(), 0);
         let wakeup = Arc::new(Wakeup::new(id, self.queue.clone()));
         wakeup.wake_once();
         place.state = State::Waiting(Task { future, waker: wakeup.clone().into(), wakeup });
@@ -92,12 +94,15 @@ impl Tasks {
     pub(crate) fn poll(&self, id: Id) {
         let Some(mut task) = self.start(id) else { return };
         task.wakeup.taken();
+        fata_trace::mark(Kind::PollBegin, id.word(), 0);
         let poll = task.future.as_mut().poll(&mut Context::from_waker(&task.waker));
+        fata_trace::mark(Kind::PollEnd, id.word(), u64::from(poll.is_ready()));
         let mut slots = self.slots.borrow_mut();
         let place = &mut slots[id.slot as usize];
         if poll.is_pending() && matches!(place.state, State::Running) {
             place.state = State::Waiting(task);
         } else {
+            fata_trace::mark(Kind::Ended, id.word(), u64::from(poll.is_pending()));
             self.release(place, id.slot);
             drop(slots);
             drop(task);
@@ -131,6 +136,7 @@ impl Tasks {
             State::Free => {}
             State::Running | State::Aborted => place.state = State::Aborted,
             State::Waiting(task) => {
+                fata_trace::mark(Kind::Ended, id.word(), 1);
                 self.release(place, id.slot);
                 drop(slots);
                 drop(task);

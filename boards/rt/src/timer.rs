@@ -8,6 +8,7 @@ use core::error::Error;
 use core::fmt;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
+use fata_trace::Kind;
 
 /// Where a timer is in the heap; shared with its [`Sleep`], so that cancelling need not search.
 type Place = Rc<Cell<usize>>;
@@ -36,6 +37,7 @@ impl Timers {
     fn set(&mut self, at_ns: u64, waker: Waker) -> Place {
         let place = Place::new(Cell::new(self.heap.len()));
         self.serial += 1;
+        fata_trace::mark(Kind::TimerSet, self.serial, at_ns);
         self.heap.push(Timer { at_ns, serial: self.serial, waker, place: place.clone() });
         self.rise(place.get());
         place
@@ -48,11 +50,16 @@ impl Timers {
     }
 
     fn cancel(&mut self, place: &Place) -> Option<Waker> {
+        self.remove(place, Kind::TimerCancelled)
+    }
+
+    fn remove(&mut self, place: &Place, why: Kind) -> Option<Waker> {
         let at = place.replace(NOWHERE);
         if at >= self.heap.len() {
             return None;
         }
         let timer = self.heap.swap_remove(at);
+        fata_trace::mark(why, timer.serial, 0);
         if at < self.heap.len() {
             // The last timer has come here.
             self.heap[at].place.set(at);
@@ -65,7 +72,7 @@ impl Timers {
     /// Removes the soonest timer if its time has come.
     pub(crate) fn expired(&mut self, now_ns: u64) -> Option<Waker> {
         let first = self.heap.first().filter(|first| first.at_ns <= now_ns)?.place.clone();
-        self.cancel(&first)
+        self.remove(&first, Kind::TimerFired)
     }
 
     pub(crate) fn deadline_ns(&self) -> Option<u64> {

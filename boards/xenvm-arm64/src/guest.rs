@@ -130,6 +130,9 @@ pub fn attend(rt: &Rt, console: &Rc<Console<ArmCpu>>) {
 /// Ends the domain, once its last output has been taken or nobody has taken it for two seconds.
 pub fn shutdown(xen: &Xen<ArmCpu>, console: &Console<ArmCpu>, reason: Reason) -> ! {
     log::flush(console);
+    if fata_trace::ON {
+        fata_trace::dump(|piece| log::put_blocking(console, piece));
+    }
     console.drain_blocking(xen.platform().now_ns() + LAST_OUTPUT.as_nanos() as u64);
     let refused = xen.shutdown(reason);
     die(format_args!("Xen does not end this domain: {refused:?}"), None)

@@ -32,6 +32,9 @@ static WAITING: Mutex<Waiting> =
 /// Registers sinks and clock.
 pub(crate) fn init() {
     fata_log::set_clock(timer::now_ns);
+    if fata_trace::ON {
+        fata_trace::start(timer::hz());
+    }
     fata_log::set_sink(put);
     fata_log::set_frame_sink(|piece| {
         // Printable ASCII, its end a line feed only.
@@ -100,8 +103,12 @@ pub(crate) fn pump<P: Platform>(rt: &Rt, console: Rc<Console<P>>) {
 
 /// Writes what still waits, holding up everything.
 pub(crate) fn flush<P: Platform>(console: &Console<P>) {
-    let text = take().unwrap_or_default();
-    let mut rest = text.as_bytes();
+    put_blocking(console, take().unwrap_or_default().as_bytes());
+}
+
+/// Writes this, holding up everything.
+pub(crate) fn put_blocking<P: Platform>(console: &Console<P>, bytes: &[u8]) {
+    let mut rest = bytes;
     while let Ok(n @ 1..) = console.write_blocking(rest) {
         rest = &rest[n..];
     }

@@ -11,6 +11,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 use fata_disk::{Error, SECTOR};
 use fata_ring::Corrupt;
+use fata_trace::{Device, Kind, Layout};
 use xen_hyp::{Access, Channel, DomId, GrantError, Granted, Pages, Platform, SharedMem, Xen};
 use zerocopy::IntoBytes;
 
@@ -74,7 +75,11 @@ impl<P: Platform> Connection<P> {
             });
             let channel = xen.listen(peer).map_err(|_| Error::NoMemory)?;
             node(format!("{prefix}event-channel"), channel.port().0.to_string());
-            queues.push(Queue::new(memory));
+            let at = memory.address();
+            let queue = Queue::new(memory);
+            let layout = Layout::Messages { slots: queue.front.size(), slot_bytes: wire::SLOT_BYTES as u32 };
+            fata_trace::ring(at, layout, Device::disk(id as u16));
+            queues.push(queue);
             channels.push(channel);
         }
         let connection = Self {
@@ -156,6 +161,7 @@ impl<P: Platform> Connection<P> {
         let Some((_, id)) = queue.next() else { return Issued::Later };
         let sectors = piece.range.end - piece.range.start;
         queue.push(&[head(id).as_bytes(), rest], piece, sectors);
+        fata_trace::mark(Kind::RequestOut, Device::disk(self.handle).0, id);
         self.in_flight += 1;
         Issued::Sent(sectors)
     }
@@ -252,6 +258,7 @@ impl<P: Platform> Connection<P> {
             };
             self.queues[queue].push(&[request.as_bytes()], piece, sectors);
         }
+        fata_trace::mark(Kind::RequestOut, Device::disk(handle).0, id);
         self.in_flight += 1;
         Issued::Sent(sectors)
     }
@@ -331,7 +338,8 @@ impl<P: Platform> Connection<P> {
     /// Takes the next answer: to what, and with which status.
     pub(crate) fn take(&mut self) -> Result<Option<(Piece<P>, i16)>, Corrupt> {
         for queue in &mut self.queues {
-            let Some(Answer { piece, status, slot }) = queue.take()? else { continue };
+            let Some(Answer { id, piece, status, slot }) = queue.take()? else { continue };
+            fata_trace::mark(Kind::AnswerIn, Device::disk(self.handle).0, id);
             self.in_flight -= 1;
             if piece.request.task == Task::Barrier {
                 self.exclusive = false;

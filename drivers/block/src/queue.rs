@@ -69,6 +69,7 @@ impl<P: Platform> Lent<P> {
 
 /// What the backend answered.
 pub(crate) struct Answer<'a, P: Platform> {
+    pub(crate) id: u64,
     pub(crate) piece: Piece<P>,
     pub(crate) status: i16,
     /// Where the request was; it is free again.
@@ -145,7 +146,7 @@ impl<P: Platform> Queue<P> {
         let request = slot.request.take().ok_or(Corrupt)?;
         self.free.push(index as u16);
         let piece = Piece { request, range: slot.range.clone(), order: slot.order };
-        Ok(Some(Answer { piece, status: response.status, slot }))
+        Ok(Some(Answer { id: response.id, piece, status: response.status, slot }))
     }
 
     /// Whether a part of this is under way.

@@ -6,6 +6,7 @@ use alloc::rc::Rc;
 use core::cell::{Cell, OnceCell, RefCell};
 use core::fmt;
 use fata_ring::{ByteRing, Consumer, Corrupt, Producer};
+use fata_trace::{Device, Layout};
 use xen_hyp::{Channel, Gfn, HvmParam, Platform, Port, Reserved, Seen, SharedMem, SharedPage, Signal, Xen};
 
 /// `in` of `struct xencons_interface` (`xen/include/public/io/console.h`).
@@ -49,6 +50,7 @@ struct Rings<P: Platform> {
 impl<P: Platform> Rings<P> {
     fn map(xen: &Rc<Xen<P>>, frame: Gfn) -> Result<Self, Error> {
         let page = Rc::new(xen.map_frame(frame).ok_or(Error::BadFrame)?);
+        fata_trace::ring(page.address(), Layout::Console, Device::CONSOLE);
         let input = Consumer::new(page.clone(), IN)?;
         let output = Producer::new(page.clone(), OUT)?;
         Ok(Self { page, input, output })

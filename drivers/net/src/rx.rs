@@ -8,6 +8,7 @@ use alloc::rc::Rc;
 use alloc::vec;
 use alloc::vec::Vec;
 use fata_ring::{Corrupt, Front};
+use fata_trace::{Device, Kind, Layout};
 use xen_hyp::{Access, DomId, GrantError, GrantRef, Granted, PAGE_SIZE, Platform, Xen};
 use zerocopy::IntoBytes;
 
@@ -76,8 +77,10 @@ impl<P: Platform> Rx<P> {
     /// Lays the ring out, with buffers in it. With `sg` frames may have several pages.
     pub(crate) fn new(xen: &Rc<Xen<P>>, peer: DomId, sg: bool) -> Result<Self, GrantError> {
         let memory = lend(xen, peer, 1, Access::Write)?;
-        let gref = memory.gref();
+        let (gref, at) = (memory.gref(), memory.address());
         let ring = Front::new(memory, RX_SLOT_BYTES);
+        let layout = Layout::Messages { slots: ring.size(), slot_bytes: RX_SLOT_BYTES as u32 };
+        fata_trace::ring(at, layout, Device::card_in(gref.0));
         let mut pool = Pool::new(xen, peer, Access::Write);
         pool.grow(BUFFERS_MIN)?;
         let most = ring.size() as usize;
@@ -144,6 +147,7 @@ impl<P: Platform> Rx<P> {
         }
         while let Some(response) = self.ring.take::<RxResponse>()? {
             let page = self.posted.pop_front().ok_or(Corrupt)?;
+            fata_trace::mark(Kind::AnswerIn, Device::card_in(self.gref.0).0, page.into());
             self.add(response, page)?;
             self.free.push(page);
             if self.part.extra || self.part.more {

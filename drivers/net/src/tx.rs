@@ -7,6 +7,7 @@ use alloc::rc::Rc;
 use alloc::vec;
 use alloc::vec::Vec;
 use fata_ring::{Corrupt, Front};
+use fata_trace::{Device, Kind, Layout};
 use xen_hyp::{Access, DomId, GrantError, GrantRef, Granted, PAGE_SIZE, Platform, Xen};
 use zerocopy::IntoBytes;
 
@@ -43,7 +44,7 @@ impl<P: Platform> Tx<P> {
     /// Lays the ring out. With `sg` frames may have several pages.
     pub(crate) fn new(xen: &Rc<Xen<P>>, peer: DomId, sg: bool) -> Result<Self, GrantError> {
         let memory = lend(xen, peer, 1, Access::Write)?;
-        let gref = memory.gref();
+        let (gref, at) = (memory.gref(), memory.address());
         let mut tx = Self {
             ring: Front::new(memory, TX_SLOT_BYTES),
             gref,
@@ -56,6 +57,8 @@ impl<P: Platform> Tx<P> {
             heard: false,
             has_room: false,
         };
+        let layout = Layout::Messages { slots: tx.ring.size(), slot_bytes: TX_SLOT_BYTES as u32 };
+        fata_trace::ring(at, layout, Device::card_out(gref.0));
         tx.grow()?;
         Ok(tx)
     }
@@ -155,6 +158,7 @@ impl<P: Platform> Tx<P> {
         let request = TxRequest { gref: self.pool.gref(id), offset: 0, flags, id, size: size as u16 };
         self.has_room = false;
         self.ring.push(request.as_bytes());
+        fata_trace::mark(Kind::RequestOut, Device::card_out(self.gref.0).0, id.into());
         self.slots[usize::from(id)] = slot;
     }
 
@@ -174,6 +178,7 @@ impl<P: Platform> Tx<P> {
         if was == Slot::Free {
             return Err(Corrupt);
         }
+        fata_trace::mark(Kind::AnswerIn, Device::card_out(self.gref.0).0, response.id.into());
         self.free.push(response.id);
         match response.status {
             status::OKAY => {}

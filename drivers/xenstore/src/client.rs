@@ -10,6 +10,7 @@ use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use fata_ring::{Corrupt, Producer};
+use fata_trace::{Device, Kind};
 use xen_hyp::{SharedMem, Signal};
 
 /// A transaction; id 0 is none.
@@ -151,6 +152,7 @@ impl Client {
             Belongs::Earlier => return Ok(()),
             Belongs::Nowhere => return Err(Corrupt),
         };
+        fata_trace::mark(Kind::AnswerIn, Device::STORE.0, header.id.into());
         let slot = requests.slot(index);
         let outcome = match header.kind {
             _ if header.tx != slot.tx.id => return Err(Corrupt),

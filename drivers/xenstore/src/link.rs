@@ -9,6 +9,7 @@ use crate::wire::{
 use alloc::rc::Rc;
 use core::cell::{Cell, RefCell};
 use fata_ring::{Consumer, Corrupt, Producer};
+use fata_trace::{Device, Layout};
 use xen_hyp::{
     Channel, DomId, Gfn, HvmParam, Platform, Port, PortStatus, Reserved, Seen, SharedMem, SharedPage, Xen,
 };
@@ -175,6 +176,7 @@ impl<P: Platform> Link<P> {
             None => {
                 let Reserved::Is(frame) = self.xen.reserved(HvmParam::StorePfn)? else { return Ok(false) };
                 let page = Rc::new(self.xen.map_frame(Gfn(frame)).ok_or(Error::BadFrame)?);
+                fata_trace::ring(page.address(), Layout::Store, Device::STORE);
                 wire.page.insert(page).clone()
             }
         };

@@ -5,6 +5,7 @@ use crate::error::Error;
 use crate::wire::{Header, Op, PAYLOAD_MAX};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use fata_trace::{Device, Kind};
 
 /// How many may be under way; more wait. C xenstored stops reading when 20 replies are outstanding.
 pub(crate) const SLOTS: usize = 16;
@@ -136,7 +137,12 @@ impl Requests {
     pub(crate) fn sent(&mut self, len: usize) {
         self.sent += len;
         if self.unsent().is_some_and(<[u8]>::is_empty) {
-            self.unsent.pop_front();
+            let sent = self.unsent.pop_front();
+            if fata_trace::ON
+                && let Some(index) = sent
+            {
+                fata_trace::mark(Kind::RequestOut, Device::STORE.0, self.slots[index].id.into());
+            }
             self.sent = 0;
         }
     }
