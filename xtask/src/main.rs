@@ -6,6 +6,7 @@ mod build;
 mod check_unsafe;
 mod clean_lab;
 mod doctor;
+mod image;
 mod lint;
 mod payload;
 mod run;
@@ -38,6 +39,7 @@ enum Command {
     CleanLab,
     Build(build::Options),
     CheckUnsafe(check_unsafe::Options),
+    Image(image::Options),
     Payload(payload::Options),
     Run(run::Options),
     Site(site::Options),
@@ -65,6 +67,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::CleanLab => clean_lab::run(),
         Command::Build(options) => build::run(&options),
         Command::CheckUnsafe(options) => check_unsafe::run(&options),
+        Command::Image(options) => image::run(&options),
         Command::Payload(options) => payload::run(&options),
         Command::Run(options) => run::run(&options),
         Command::Site(options) => site::run(&options),

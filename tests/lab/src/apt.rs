@@ -75,8 +75,11 @@ impl Apt {
              APT::Sandbox::User \"root\";\nAPT::Install-Recommends \"false\";\nAPT::Update::Error-Mode \"any\";\n\
              Acquire::Languages \"none\";\nAcquire::IndexTargets::deb::DEP-11::DefaultEnabled \"false\";\n"
         );
-        let source =
-            |suite| format!("deb [signed-by={}] {} {suite} main\n", host.keyring.display(), host.mirror);
+        // A suite's name, which other components than `main` may follow.
+        let source = |suite: &&str| {
+            let components = if suite.contains(' ') { "" } else { " main" };
+            format!("deb [signed-by={}] {} {suite}{components}\n", host.keyring.display(), host.mirror)
+        };
         fs::write(root.join("apt.conf"), config)?;
         fs::write(root.join("etc/apt/sources.list"), suites.iter().map(source).collect::<String>())?;
         // Empty: nothing counts as installed, so every dependency is fetched.

@@ -27,11 +27,14 @@ pub struct MediumFile {
 /// The whole medium: tables, a FAT partition named `label` with these files, and raw bytes from sectors before it.
 pub fn medium(medium: &Medium, label: &str, files: &[MediumFile], raw: &[(u64, Vec<u8>)]) -> Result<Vec<u8>> {
     let bytes: u64 = files.iter().map(|file| (file.contents.len() as u64).next_multiple_of(4096)).sum();
-    let partition_mib = (bytes.div_ceil(MIB) + ROOM_MIB).next_multiple_of(16).max(LEAST_PARTITION_MIB);
-    let first = u64::from(medium.first_partition_mib.max(1)) * MIB / SECTOR;
+    let first_mib = u64::from(medium.first_partition_mib.max(1));
+    let needed_mib = (bytes.div_ceil(MIB) + ROOM_MIB).max(LEAST_PARTITION_MIB);
+    // A whole MiB behind it for the second table. SD cards are powers of two, and models of them insist on it.
+    let whole_mib = (first_mib + needed_mib + 1).next_power_of_two();
+    let partition_mib = whole_mib - first_mib - 1;
+    let first = first_mib * MIB / SECTOR;
     let sectors = partition_mib * MIB / SECTOR;
-    // A whole MiB behind it for the second table.
-    let mut image = vec![0; ((first + sectors) * SECTOR + MIB) as usize];
+    let mut image = vec![0; (whole_mib * MIB) as usize];
     let fat = fat(label, files, partition_mib)?;
     let at = (first * SECTOR) as usize;
     image[at..at + fat.len()].copy_from_slice(&fat);

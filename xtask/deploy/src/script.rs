@@ -16,7 +16,7 @@ pub enum From {
 /// The script's text.
 #[must_use]
 pub fn text(name: &str, board: &Board, plan: &Plan, from: From) -> String {
-    let mut text = format!("# {name} on {}. Made by cargo xtask image.\n", board.title);
+    let mut text = "# Made by cargo xtask image.\n".to_owned();
     let (device, partition) = board.uboot.from.split_once(' ').unwrap_or((board.uboot.from, "0:1"));
     let (number, partition) = partition.split_once(':').unwrap_or((partition, "1"));
     if from == From::Medium {
@@ -25,7 +25,8 @@ pub fn text(name: &str, board: &Board, plan: &Plan, from: From) -> String {
             text += &format!("if test -z \"${{{variable}}}\"; then setenv {variable} {value}; fi\n");
         }
     }
-    text += &format!("echo {name} on {}\n", board.title);
+    // U-Boot minds a single quote even between double ones.
+    text += &format!("echo {name} on {}\n", board.title.replace('\'', ""));
     for file in &plan.files {
         text += &load(file, from);
     }
@@ -51,7 +52,7 @@ fn load(file: &Loaded, from: From) -> String {
     let bytes = contents.len();
     format!(
         "if {command}; then true; else echo {name} cannot be loaded; exit 1; fi\n\
-         if itest 0x${{filesize}} != {bytes:#x}; then echo {name} is not the one that board.dtb was made for; \
+         if itest 0x${{filesize}} != {bytes:#x}; then echo {name} is not the one that boot.scr was made for; \
          exit 1; fi\n"
     )
 }

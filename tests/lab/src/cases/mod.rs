@@ -18,6 +18,7 @@ mod greets;
 mod hardship;
 mod idle;
 mod lent;
+mod media;
 mod memory;
 mod net;
 mod orders;
@@ -82,6 +83,7 @@ pub fn all() -> Vec<Case> {
     boards::add(&mut cases);
     bare::add(&mut cases);
     sizes::add(&mut cases);
+    media::add(&mut cases);
     cases
 }
 
