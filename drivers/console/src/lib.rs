@@ -11,12 +11,13 @@ extern crate alloc;
 
 mod held;
 mod pv;
-mod uart;
 mod xen_io;
 
 pub use pv::PvConsole;
-pub use uart::Uart;
 pub use xen_io::XenIo;
+
+/// A console on a UART that Xen or firmware has set up.
+pub type Uart = fata_uart::Uart<fata_uart::Pl011>;
 
 use alloc::rc::Rc;
 use core::fmt;
@@ -165,7 +166,7 @@ impl<P: Platform> Console<P> {
         let readable = match self {
             Self::Pv(pv) => pv.signal(),
             Self::XenIo(io) => &io.arrived,
-            Self::Uart(uart) => &uart.readable,
+            Self::Uart(uart) => uart.readable(),
         };
         let read = readable.until(|| match self {
             Self::Pv(pv) => pv.try_read(into).transpose(),
@@ -180,7 +181,7 @@ impl<P: Platform> Console<P> {
         let writable = match self {
             Self::Pv(pv) => pv.signal(),
             Self::XenIo(io) => return io.write(bytes),
-            Self::Uart(uart) => &uart.writable,
+            Self::Uart(uart) => uart.writable(),
         };
         let write = writable.until(|| match self {
             Self::Pv(pv) => pv.try_write(bytes).transpose(),
@@ -196,7 +197,7 @@ impl<P: Platform> Console<P> {
         match self {
             Self::Pv(pv) => pv.write_blocking(bytes),
             Self::XenIo(io) => io.write(bytes),
-            Self::Uart(uart) => uart.write_blocking(bytes),
+            Self::Uart(uart) => uart.write_blocking(bytes).map_err(|_| Error::Stalled),
         }
     }
 

@@ -181,7 +181,7 @@ fn with_no_reader_bytes_stay_in_the_fifo_and_its_interrupt_is_off_until_there_is
     model.receive(1);
     assert_eq!(tasks.run(), 0);
     let Console::Uart(uart) = &console else { unreachable!() };
-    assert_eq!(uart.overruns(), 1);
+    assert_eq!(uart.counts().overruns, 1);
 }
 
 #[test]

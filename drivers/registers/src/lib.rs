@@ -1,6 +1,6 @@
 //! How drivers reach their devices' registers and interrupts, whoever is behind: a device that Xen has passed through
 //! to this guest, one that Xen emulates, or a model in a test.
-#![no_std]
+#![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
 /// A device's registers, by byte offset, and its interrupts.
