@@ -38,6 +38,10 @@ const MOST: usize = 64;
 /// How long a server may take to close what its client has finished with, before the client just goes.
 const PARTING: Duration = Duration::from_secs(5);
 
+/// How long it is waited before what was refused is tried again: twice as long each time, up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(20);
+
 /// Where the numbers of domains are that addresses name, below our own domain's path.
 const PEERS: &str = "data/peers";
 
@@ -50,6 +54,14 @@ pub enum Error {
     NoStore,
     /// The vchan itself.
     Vchan(fata_vchan::Error),
+}
+
+impl Error {
+    /// Whether there is no use in trying again.
+    fn is_for_good(&self) -> bool {
+        use fata_vchan::Error::{Forbidden, Orders};
+        matches!(self, Self::Word(_) | Self::NoStore | Self::Vchan(Forbidden(_) | Orders(_)))
+    }
 }
 
 impl fmt::Display for Error {
@@ -312,42 +324,60 @@ impl<P: Platform> Outside for Vchans<P> {
 }
 
 impl<P: Platform> Vchans<P> {
-    /// Has one client after the other come to one place, until nobody waits for them any more.
+    /// Has one client after the other come to one place, until nobody waits for them any more. What is refused today may be
+    /// had tomorrow: it is tried again, after longer and longer pauses.
     async fn serve(&self, service: &Service, number: usize, arrivals: &Arrivals<P>) -> Result<(), Error> {
-        let Self { rt, xen, store, .. } = self;
-        let orders = service.wish.orders.unwrap_or(Wish::ORDERS);
-        let mut peer = service.peer(store.as_ref())?;
+        let mut peer = service.peer(self.store.as_ref())?;
+        let mut pause = FIRST_PAUSE;
         while !arrivals.is_unwanted() {
-            let id = match &mut peer {
-                Some(peer) => match either(arrivals.unwanted(), peer.id()).await {
-                    Some(id) => Some(id?),
-                    None => break,
-                },
-                None => None,
-            };
-            let place = service.place(number, id, xen, store.as_ref())?;
-            let listener = listen(xen, &place, orders).await?;
-            let left = async {
-                match peer.as_mut().zip(id) {
-                    Some((peer, id)) => peer.leaves(id).await,
-                    None => pending().await,
+            match self.serve_one(service, number, &mut peer, arrivals).await {
+                Ok(()) => pause = FIRST_PAUSE,
+                Err(error) if error.is_for_good() => return Err(error),
+                Err(error) => {
+                    fata_log::warn!("vchan {}: {}, which is tried again", &service.wish.name[..], error);
+                    let _: Option<()> = either(arrivals.unwanted(), self.rt.sleep(pause)).await;
+                    pause = (2 * pause).min(LONGEST_PAUSE);
                 }
-            };
-            let vchan = match either(arrivals.unwanted(), either(left, listener.accept())).await {
-                Some(Some(vchan)) => Rc::new(vchan),
-                _ => {
-                    place.withdraw().await?;
-                    continue;
-                }
-            };
-            let dropped = arrivals.push(Carrier::Lent(vchan.clone()));
-            in_use(rt, &vchan, &place, &dropped).await;
-            place.withdraw().await?;
-            if let Some(vchan) = Rc::into_inner(vchan) {
-                close(rt, xen, vchan).await;
             }
         }
         Ok(())
+    }
+
+    /// Waits for a client, and until it has gone again.
+    async fn serve_one(
+        &self,
+        service: &Service,
+        number: usize,
+        peer: &mut Option<Peer<P>>,
+        arrivals: &Arrivals<P>,
+    ) -> Result<(), Error> {
+        let Self { rt, xen, store, .. } = self;
+        let id = match peer {
+            Some(peer) => match either(arrivals.unwanted(), peer.id()).await {
+                Some(id) => Some(id?),
+                None => return Ok(()),
+            },
+            None => None,
+        };
+        let place = service.place(number, id, xen, store.as_ref())?;
+        let listener = listen(xen, &place, service.wish.orders.unwrap_or(Wish::ORDERS)).await?;
+        let left = async {
+            match peer.as_mut().zip(id) {
+                Some((peer, id)) => peer.leaves(id).await,
+                None => pending().await,
+            }
+        };
+        let vchan = match either(arrivals.unwanted(), either(left, listener.accept())).await {
+            Some(Some(vchan)) => Rc::new(vchan),
+            _ => return Ok(place.withdraw().await?),
+        };
+        let dropped = arrivals.push(Carrier::Lent(vchan.clone()));
+        in_use(rt, &vchan, &place, &dropped).await;
+        let withdrawn = place.withdraw().await;
+        if let Some(vchan) = Rc::into_inner(vchan) {
+            close(rt, xen, vchan).await;
+        }
+        Ok(withdrawn?)
     }
 }
 

@@ -8,7 +8,9 @@ use fata_rt::{Executor, Rt};
 use fata_sim::{Rng, SimCpu, World, Xenstored};
 use std::cell::Cell;
 use std::rc::Rc;
-use xen_hyp::Xen;
+use xen_hyp::abi::event::AllocUnbound;
+use xen_hyp::abi::{Op, nr};
+use xen_hyp::{Xen, XenError};
 
 type Peer = Conduit<Vchans<SimCpu>>;
 
@@ -257,6 +259,48 @@ fn names_stand_for_domains() {
         served.is_finished() && asked.is_finished()
     });
     assert_eq!(told.get(), news.len());
+    two.end();
+}
+
+/// What Xen refuses is asked for again, less and less often.
+#[test]
+fn what_is_refused_is_tried_again() {
+    const REFUSALS: u32 = 10;
+    let two = Two::new();
+    let [at, to] = two.addresses("echo");
+    for _ in 0..REFUSALS {
+        let server = two.server.xen.platform().domain().id();
+        two.world.fail(server, nr::EVENT_CHANNEL_OP, AllocUnbound::CMD, XenError::ENOSPC);
+    }
+    let server = async move |_: Rt, conduit: Rc<Peer>| {
+        let listener = conduit.listen(&at).unwrap();
+        echo(listener.accept().await.unwrap()).await;
+    };
+    let client = async move |_: Rt, conduit: Rc<Peer>| {
+        ask(conduit.connect(&to).await.unwrap(), b"hello").await;
+    };
+    both(&two, server, client);
+    // 0.1 s, 0.2 s and so on up to 20 s, twice.
+    let took_s = two.world.now_ns() / 1_000_000_000;
+    assert!((65..70).contains(&took_s), "{took_s}");
+    two.end();
+}
+
+/// Who gives up while it is refused is not kept.
+#[test]
+fn a_listener_goes_while_it_is_refused() {
+    let two = Two::new();
+    let [at, _] = two.addresses("echo");
+    for _ in 0..100 {
+        let server = two.server.xen.platform().domain().id();
+        two.world.fail(server, nr::EVENT_CHANNEL_OP, AllocUnbound::CMD, XenError::ENOSPC);
+    }
+    let server = async move |rt: Rt, conduit: Rc<Peer>| {
+        let listener = conduit.listen(&at).unwrap();
+        let waited = rt.timeout(std::time::Duration::from_secs(9), listener.accept()).await;
+        assert!(waited.is_err());
+    };
+    both(&two, server, async |_: Rt, _: Rc<Peer>| {});
     two.end();
 }
 
