@@ -10,6 +10,8 @@ use fata_kit::{First, Lines, first};
 /// For how many times its interval a sensor may be silent, and how long one that has not said how long that is.
 const PATIENCE: u32 = 3;
 const INTERVAL: Duration = Duration::from_secs(1);
+/// Less than this is nothing to speak of: whoever runs beside us may take as long.
+const LEAST: Duration = Duration::from_millis(100);
 
 /// Takes in what sensors send, one after the other, without end.
 pub(crate) async fn hear<L>(log: &Log, listener: &L)
@@ -45,7 +47,7 @@ async fn listen<S: Duplex<Error: ToString>>(log: &Log, stream: &S) -> String {
     let (mut lines, mut piece) = (Lines::default(), [0; 256]);
     let (mut interval, mut silent) = (INTERVAL, false);
     loop {
-        let limit = interval * PATIENCE;
+        let limit = LEAST.max(interval * PATIENCE);
         let read = match silent {
             true => Ok(stream.read(&mut piece).await),
             false => log.rt.timeout(limit, stream.read(&mut piece)).await,

@@ -143,7 +143,7 @@ impl Three {
     }
 
     fn start_console(&self) {
-        self.console.start(|rt, vchans, serial| console::app(rt, vchans, serial, ""));
+        self.console.start(|rt, vchans, serial| log_console::app(rt, vchans, serial, ""));
     }
 
     /// Runs those that have not crashed until something is so, which must be within 20 s.
@@ -188,7 +188,11 @@ fn lines_arrive_in_order_whoever_comes_first() {
         three.until(|| three.is_shown("reading 30,"));
         let all = readings(&three.console.serial.shown());
         assert_eq!(all, (1..=30).collect::<Vec<_>>());
-        assert!(!three.is_shown("lines are missing") && !three.is_shown("makes no sense") && !three.is_shown("? "));
+        assert!(
+            !three.is_shown("lines are missing")
+                && !three.is_shown("makes no sense")
+                && !three.is_shown("? ")
+        );
         three.console.serial.type_in("last 3\rsta");
         three.console.serial.type_in("ts\r");
         three.until(|| three.is_shown("logger: "));
@@ -261,7 +265,7 @@ fn words_that_make_no_sense_are_named() {
     let three = Three::new();
     three.sensor.start(|rt, vchans, serial| sensor::app(rt, vchans, serial, "every=0"));
     three.logger.start(|rt, vchans, serial| logger::app(rt, vchans, serial, "keep=x"));
-    three.console.start(|rt, vchans, serial| console::app(rt, vchans, serial, "to=x"));
+    three.console.start(|rt, vchans, serial| log_console::app(rt, vchans, serial, "to=x"));
     for (guest, word) in [(&three.sensor, "every=0"), (&three.logger, "keep=x"), (&three.console, "to=x")] {
         three.until(|| guest.is_shown(&format!("FAILURE: the command line makes no sense at {word}")));
     }

@@ -1,4 +1,4 @@
-//! console on the machine Xen shows an ARM guest.
+//! log-console on the machine Xen shows an ARM guest.
 #![no_std]
 #![no_main]
 
@@ -17,7 +17,7 @@ fn main(boot: board::Boot) -> ! {
     let _ = rt::run(&xen, async |rt| {
         board::attend(&rt, &console);
         let vchans = Vchans::new(&rt, &xen, None).with_statics(board::vchans(&parts.info));
-        console::app(rt, vchans, &*console, parts.info.cmdline).await
+        log_console::app(rt, vchans, &*console, parts.info.cmdline).await
     });
     board::shutdown(&xen, &console, Reason::Poweroff)
 }

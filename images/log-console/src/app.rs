@@ -59,9 +59,10 @@ async fn serve<S: Duplex<Error: ToString>, C: Read + Write>(
     loop {
         let left = Duration::from_nanos(due_ns.saturating_sub(rt.now_ns()));
         let left = if silent { Duration::MAX } else { left };
-        match first(rt.timeout(left, stream.read(&mut piece)), terminal.read()).await {
-            First::A(Ok(Ok(0))) => return Ok("it has closed".to_string()),
-            First::A(Ok(Ok(len))) => {
+        // First what is typed, since there is less of it.
+        match first(terminal.read(), rt.timeout(left, stream.read(&mut piece))).await {
+            First::B(Ok(Ok(0))) => return Ok("it has closed".to_string()),
+            First::B(Ok(Ok(len))) => {
                 lines.put(&piece[..len]);
                 if mem::take(&mut silent) {
                     terminal.say("console: the logger speaks again\n").await?;
@@ -75,8 +76,8 @@ async fn serve<S: Duplex<Error: ToString>, C: Read + Write>(
                 }
                 due_ns = rt.now_ns() + limit_ns(interval);
             }
-            First::A(Ok(Err(error))) => return Ok(error.to_string()),
-            First::A(Err(_)) => {
+            First::B(Ok(Err(error))) => return Ok(error.to_string()),
+            First::B(Err(_)) => {
                 silent = true;
                 let ms = (interval * PATIENCE).as_millis();
                 let said = |out: &mut dyn core::fmt::Write| {
@@ -84,7 +85,7 @@ async fn serve<S: Duplex<Error: ToString>, C: Read + Write>(
                 };
                 terminal.print(&said).await?;
             }
-            First::B(bytes) => {
+            First::A(bytes) => {
                 let bytes = bytes?;
                 typed.put(bytes);
                 let len = bytes.len();
