@@ -324,6 +324,7 @@ unsafe impl Platform for ArmCpu {
             }
         }
         mmu::publish();
+        mmu::clean(Region { base: at, size });
         NonNull::new(ptr::with_exposed_provenance_mut(at as usize))
     }
 

@@ -79,6 +79,18 @@ pub(crate) fn publish() {
     barrier::isb(barrier::SY);
 }
 
+/// Writes back what caches still hold of this memory and forgets it there. Whoever had it before, as firmware, may have had it
+/// cached; what was left of that would later be written over what is written past the caches now.
+pub(crate) fn clean(region: Region) {
+    // No line is shorter.
+    const LINE: usize = 16;
+    for at in (region.base..region.end()).step_by(LINE) {
+        // SAFETY: nothing that was written is lost, and nobody changes what they see of memory by this.
+        unsafe { asm!("dc civac, {}", in(reg) at, options(nostack, preserves_flags)) };
+    }
+    barrier::dsb(barrier::SY);
+}
+
 /// Loads the tables and forbids executing what can be written, whatever a table says.
 fn switch_to(tables: &mut Tables) {
     tables.set_live();
