@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use fata_boot::info::Region;
@@ -160,6 +160,8 @@ pub struct Dom0less {
     pub serial: Option<Console>,
     /// The run's folder.
     pub folder: Folder,
+    /// When QEMU was started.
+    pub started: Instant,
     _qemu: Process,
 }
 
@@ -193,6 +195,7 @@ impl Dom0less {
             run.socket("gdb").args(["-S", "-gdb", "chardev:gdb"]);
         }
 
+        let started = Instant::now();
         let (process, streams) = run.start(config.timeout)?;
         let mut streams = streams.into_iter();
         let mut next = || streams.next().context("QEMU has fewer streams than asked for");
@@ -224,7 +227,7 @@ impl Dom0less {
                 killer.kill();
             });
         }
-        Ok(Self { guests, xen, monitor, serial: second, folder, _qemu: process })
+        Ok(Self { guests, xen, monitor, serial: second, folder, started, _qemu: process })
     }
 }
 

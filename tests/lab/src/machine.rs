@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use fata_boot::info::Region;
 use fata_facts::Board;
 
 use crate::dom0less::DomU;
@@ -69,6 +70,8 @@ pub struct Config {
     pub icount: bool,
     /// The number of another serial port, as QEMU counts them, which is for a domain.
     pub second_serial: Option<usize>,
+    /// RAM that is to be nobody's, for domains to have in common: addresses and sizes.
+    pub reserved: Vec<(u64, u64)>,
     /// More of Xen's command line.
     pub xen_args: Vec<String>,
     /// More of QEMU's command line.
@@ -93,6 +96,7 @@ impl Default for Config {
             cpus: 1,
             icount: false,
             second_serial: None,
+            reserved: Vec::new(),
             xen_args: Vec::new(),
             qemu_args: Vec::new(),
             watch_args: Vec::new(),
@@ -153,6 +157,9 @@ impl Config {
         let passed: Vec<&str> = domus.iter().flat_map(|domu| domu.devices.host_paths()).collect();
         let mut tree = self.edited_tree(&blob, &passed)?;
         passed.iter().try_for_each(|path| tree.pass(path))?;
+        self.reserved
+            .iter()
+            .try_for_each(|(base, size)| tree.reserve("vchan", Region { base: *base, size: *size }))?;
         Ok(tree)
     }
 }

@@ -65,7 +65,8 @@ pub struct Images {
 
 /// Builds whatever a case runs.
 pub fn build(lab: &Lab, cases: &[&Case], ui: &Progress) -> Result<Images> {
-    let names: BTreeSet<_> = cases.iter().map(|case| case.image).collect();
+    let names: BTreeSet<_> =
+        cases.iter().flat_map(|case| case.beside.iter().copied().chain([case.image])).collect();
     let build = |name| Ok((name, lab.build(&BuildRequest::new(name), ui)?));
     let built = names.into_iter().map(build).collect::<Result<_>>()?;
     let peer = cases.iter().any(|case| case.peer).then(|| lab.build_peer(ui)).transpose()?;
@@ -113,10 +114,11 @@ fn run_one(lab: &Lab, images: &Images, case: &Case) -> Outcome {
     let started = Instant::now();
     let deadline = Cell::new(None);
     let result = catch_unwind(AssertUnwindSafe(|| {
-        let built = images.built.get(case.image);
-        let built = built.with_context(|| format!("{} was not built", case.image))?;
+        let image = |name: &str| images.built.get(name).with_context(|| format!("{name} was not built"));
+        let built = image(case.image)?;
+        let beside = case.beside.iter().map(|name| image(name)).collect::<Result<_>>()?;
         let (peer, name, limit) = (images.peer.as_deref(), &case.name, case.limit);
-        (case.run)(&Context { lab, built, peer, name, limit, deadline: &deadline })
+        (case.run)(&Context { lab, built, beside, peer, name, limit, deadline: &deadline })
     }));
     let failure = match result {
         Ok(Ok(())) => None,

@@ -26,6 +26,7 @@ mod peers;
 mod random;
 mod sizes;
 mod store;
+mod three;
 mod tls;
 mod trees;
 mod tutorial;
@@ -74,6 +75,7 @@ pub fn all() -> Vec<Case> {
     block::add(&mut cases);
     lent::add(&mut cases);
     vchan::add(&mut cases);
+    three::add(&mut cases);
     net::add(&mut cases);
     dns::add(&mut cases);
     tls::add(&mut cases);
@@ -95,6 +97,8 @@ pub struct Case {
     pub limit: Duration,
     /// The package below `images/` that it runs, with features of it.
     pub image: &'static str,
+    /// Other images that it runs beside that.
+    pub(crate) beside: &'static [&'static str],
     /// Whether it runs the lab's program for Linux (tests/peer) as well.
     pub(crate) peer: bool,
     /// The machine that is worth preparing before it starts.
@@ -118,7 +122,15 @@ impl Case {
     }
 
     fn named(name: String, run: Run) -> Self {
-        Self { name, limit: Duration::from_secs(60), image: MIR_CONSOLE, peer: false, dom0: None, run }
+        Self {
+            name,
+            limit: Duration::from_secs(60),
+            image: MIR_CONSOLE,
+            beside: &[],
+            peer: false,
+            dom0: None,
+            run,
+        }
     }
 
     fn limit(self, seconds: u64) -> Self {
@@ -165,6 +177,8 @@ pub(crate) struct Context<'a> {
     pub(crate) lab: &'a Lab,
     /// The case's image.
     pub(crate) built: &'a Built,
+    /// Those that it runs beside that, in its order.
+    pub(crate) beside: Vec<&'a Built>,
     /// The lab's program for Linux, for cases that want it.
     pub(crate) peer: Option<&'a Path>,
     pub(crate) name: &'a str,
@@ -378,8 +392,10 @@ mod tests {
     fn every_image_is_there() {
         let images = Lab::open().unwrap().images().unwrap();
         for case in all() {
-            let name = BuildRequest::new(case.image).name;
-            assert!(images.contains(&name), "{} wants {name}", case.name);
+            for image in case.beside.iter().chain([&case.image]) {
+                let name = BuildRequest::new(image).name;
+                assert!(images.contains(&name), "{} wants {name}", case.name);
+            }
         }
     }
 
