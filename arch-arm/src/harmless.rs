@@ -29,6 +29,14 @@ pub fn is_harmless(device: &Device<'_>) -> bool {
     KNOWN.iter().any(|known| device.is(known))
 }
 
+/// Memory that several guests are given, and no device at all.
+const MEMORY: &str = "fata,static-vchan";
+
+/// Whether it is memory that safe code may read and write, knowing that others do, too.
+pub fn is_memory(device: &Device<'_>) -> bool {
+    device.is(MEMORY)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -37,6 +45,10 @@ mod tests {
     fn what_is_not_known_is_not_handed_out() {
         let is = |compatible| is_harmless(&Device { compatible, ..Device::default() });
         assert!(is(b"arm,pl061\0arm,primecell\0") && is(b"vendor,variant\0ns16550a\0"));
+        assert!(
+            !is(b"fata,static-vchan\0")
+                && is_memory(&Device { compatible: b"fata,static-vchan\0", ..Device::default() })
+        );
         assert!(!is(b"cdns,zynqmp-gem\0") && !is(b"arm,primecell\0") && !is(b"arm,pl061x\0") && !is(b""));
     }
 }

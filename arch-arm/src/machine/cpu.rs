@@ -307,24 +307,7 @@ unsafe impl Platform for ArmCpu {
 
     fn map_passed(&self, at: u64, pages: usize) -> Option<NonNull<u8>> {
         let size = (pages as u64).checked_mul(PAGE_SIZE as u64).filter(|size| *size > 0)?;
-        let end = at.checked_add(size)?;
-        let mut tables = self.tables.borrow_mut();
-        // What is mapped as anything else is Rust's, or Xen's. It may be asked for again, by an end that is opened again.
-        for page in (at..end).step_by(PAGE_SIZE) {
-            let rights = tables.lookup(page);
-            if page == 0 || self.ram.iter().any(|ram| (ram.base..ram.end()).contains(&page)) {
-                return None;
-            }
-            match rights {
-                Some(Rights::Device) => {}
-                Some(_) => return None,
-                None => {
-                    tables.map(Region { base: page, size: PAGE_SIZE as u64 }, Rights::Device).ok()?;
-                }
-            }
-        }
-        mmu::publish();
-        mmu::clean(Region { base: at, size });
+        self.passed_memory(Region { base: at, size })?;
         NonNull::new(ptr::with_exposed_provenance_mut(at as usize))
     }
 

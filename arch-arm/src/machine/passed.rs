@@ -4,7 +4,7 @@ use super::cpu::ArmCpu;
 use super::gic::Gic;
 use super::mmio::Mmio;
 use super::mmu;
-use crate::harmless::is_harmless;
+use crate::harmless::{is_harmless, is_memory};
 use crate::tables::Rights;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
@@ -42,10 +42,27 @@ impl ArmCpu {
     pub fn device_registers(&self, device: usize, nth: usize) -> Option<Mmio> {
         let device = self.passed.devices.get(device).filter(|device| is_harmless(device))?;
         let registers = *device.registers.get(nth)?;
-        let pages = registers.pages_touched();
+        self.map_as_device(registers.pages_touched())?;
+        // SAFETY: mapped as device memory just now, and nothing is ever unmapped. The device leaves memory alone.
+        Some(unsafe { Mmio::new(registers) })
+    }
+
+    /// Maps memory that this guest was given, in common with others. `None` if the tree has no such memory there.
+    pub(super) fn passed_memory(&self, region: Region) -> Option<()> {
+        let end = region.base.checked_add(region.size)?;
+        let has = |given: &Region| given.base <= region.base && end <= given.end();
+        let mut memory = self.passed.devices.iter().filter(|device| is_memory(device));
+        memory.find(|device| device.registers.iter().any(has))?;
+        self.map_as_device(region.pages_touched())?;
+        mmu::clean(region);
+        Some(())
+    }
+
+    /// Maps pages of what was passed through. `None` if anything else is mapped there.
+    fn map_as_device(&self, pages: Region) -> Option<()> {
+        let mut tables = self.tables.borrow_mut();
         let mut at = pages.base;
         while at < pages.end() {
-            let mut tables = self.tables.borrow_mut();
             match tables.lookup(at) {
                 // Of another device that was passed through, or of the same: the tree has nothing else there.
                 Some(Rights::Device) => {}
@@ -55,8 +72,7 @@ impl ArmCpu {
             at += PAGE_SIZE;
         }
         mmu::publish();
-        // SAFETY: mapped as device memory just now, and nothing is ever unmapped. The device leaves memory alone.
-        Some(unsafe { Mmio::new(registers) })
+        Some(())
     }
 
     /// Lets the `nth` interrupt of the `device`th device through, from now on. `None` if there is none, or it is
