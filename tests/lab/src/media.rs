@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Error, Result, bail};
 use fata_deploy::{Deployment, Dom0Files, Domain, MediumFile, Plan, Sources, medium, script, xl};
-use fata_facts::{Board, Firmware, Model, Place, Source, Tree};
+use fata_facts::{Board, Firmware, Place, Source};
 
 use crate::apt::{Apt, Host};
 use crate::image::{BuildRequest, replace};
 use crate::lab::Lab;
+use crate::machine::Config;
 use crate::parts::{XenParts, XenVersion};
 use crate::progress::Progress;
-use crate::qemu::option_value;
 use crate::start;
 
 /// Where Debian's firmware comes from; some of it is not free.
@@ -193,23 +193,10 @@ impl Lab {
     }
 
     /// A board's own device tree.
-    fn tree_of(&self, board: &Board, ui: &Progress) -> Result<Vec<u8>> {
-        let Tree::Qemu = board.tree else { bail!("no device tree is known for {}", board.title) };
-        let Model::Qemu(model) = &board.model else { bail!("{} has no model", board.title) };
-        let qemu = self.qemu(ui)?;
-        let args = start::machine(model);
-        let recipe = format!("{:?} {}", qemu.version, args.join(" "));
-        let dir = self.part(&format!("dtb/{}", board.name), &recipe, ui, |into, _, _| {
-            let blob = into.join("board.dtb");
-            let mut dump = args.clone();
-            dump[1] = format!("{},dumpdtb={}", dump[1], option_value(&blob));
-            let output = qemu.command().args(&dump).output().context("starting QEMU")?;
-            if !blob.is_file() {
-                bail!("QEMU wrote no device tree: {}", String::from_utf8_lossy(&output.stderr));
-            }
-            Ok(vec!["board.dtb".to_owned()])
-        })?;
-        read(&dir.join("board.dtb"))
+    fn tree_of(&self, board: &'static Board, ui: &Progress) -> Result<Vec<u8>> {
+        let config = Config { board, ..Config::default() };
+        let memory_mib = board.qemu().and_then(|model| model.memory_mib);
+        self.board_tree(&config, &self.qemu(ui)?, memory_mib.unwrap_or_default(), ui)
     }
 
     /// Something that runs before Xen, where Debian packs it.

@@ -1,7 +1,7 @@
 //! How QEMU starts a board's model from its boot medium.
 
 use fata_deploy::Plan;
-use fata_facts::{Board, Model, Qemu};
+use fata_facts::{Board, Qemu};
 
 /// The arguments that make the machine; `-M` is the first.
 pub(crate) fn machine(model: &Qemu) -> Vec<String> {
@@ -30,7 +30,7 @@ pub(crate) fn drive(board: &Board, image: &str) -> Vec<String> {
 
 /// A script for people: the whole chain from U-Boot on, the same by TFTP, or Xen at once.
 pub(crate) fn script(board: &Board, plan: &Plan, uboot: bool) -> Option<String> {
-    let Model::Qemu(model) = &board.model else { return None };
+    let model = board.qemu()?;
     let words = |args: &[String]| args.iter().map(|arg| quoted(arg)).collect::<Vec<_>>().join(" ");
     let serial: String = (0..model.serial).map(|_| "-serial null ").collect();
     let mut text = format!(

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use fata_boards::find;
 use fata_deploy::Deployment;
-use fata_facts::{Board, Model};
+use fata_facts::Board;
 
 use super::{Case, Context, READY, must_say, plain};
 use crate::console::{Console, Transcript};
@@ -58,7 +58,7 @@ struct Machine {
 
 impl Machine {
     fn start(ctx: &Context<'_>, media: &Media, more: &[String]) -> Result<Self> {
-        let Model::Qemu(model) = &board()?.model else { anyhow::bail!("there is no model") };
+        let model = board()?.qemu().context("there is no model")?;
         let folder = Folder::take(ctx.lab, &ctx.folder_name())?;
         let qemu = ctx.lab.qemu(&Progress::quiet())?;
         let mut run = Invocation::new(qemu.argv_prefix, &folder.path);
