@@ -33,7 +33,7 @@ pub(crate) fn check(file: &str, raw: RawFile, lines: &Lines) -> Result<Deploymen
         raw.domain.into_iter().map(|domain| checker.domain(domain, dom0.value)).collect();
     let vchans: Vec<Vchan> = raw.vchan.into_iter().map(|vchan| checker.vchan(vchan, &domains)).collect();
     checker.all_domains(&domains);
-    checker.unique("vchan", vchans.iter().map(|vchan| &vchan.name));
+    checker.vchan_names(&domains, &vchans);
     checker.wrong.none()?;
     Ok(Deployment {
         file: file.to_owned(),
@@ -176,11 +176,13 @@ impl Checker<'_> {
         let line = self.lines.at(&raw.span());
         let mut raw = raw.into_inner();
         let size = raw.size(self.lines, line);
-        let name = self.lines.place(raw.name);
-        self.name("vchan", &name);
+        let name = raw.name.map(|name| self.lines.place(name));
+        if let Some(name) = &name {
+            self.name("vchan", name);
+        }
         let [server, client] = [raw.server, raw.client].map(|end| self.lines.place(end));
         if server.value == client.value {
-            let what = format!("the vchan {} goes from {} to itself", name.value, server.value);
+            let what = format!("this vchan goes from {} to itself", server.value);
             self.wrong.add(client.line, what, "name two domains");
         }
         for end in [&server, &client] {
@@ -233,6 +235,24 @@ impl Checker<'_> {
                         format!("the device {} is given to {} already", device.value, other.name.value),
                         "give it to one domain, once",
                     );
+                }
+            }
+        }
+    }
+
+    /// A domain finds its vchans by what it calls them.
+    fn vchan_names(&mut self, domains: &[Domain], vchans: &[Vchan]) {
+        for domain in domains {
+            let mut seen = BTreeMap::new();
+            for vchan in vchans {
+                let Some(name) = vchan.called_by(&domain.name.value) else { continue };
+                let line = vchan.name.as_ref().map_or(vchan.line, |name| name.line);
+                if let Some(first) = seen.insert(name, line) {
+                    let what = format!(
+                        "{} has two vchans of the name {name}, the other on line {first}",
+                        domain.name.value
+                    );
+                    self.wrong.add(line, what, "give this vchan a name of its own");
                 }
             }
         }

@@ -118,14 +118,35 @@ impl OnCrash {
 pub struct Vchan {
     /// Where it begins.
     pub line: usize,
-    /// Its name, which both domains look for.
-    pub name: At<String>,
+    /// What both domains call it; if nothing is said, each calls it by the other's name.
+    pub name: Option<At<String>>,
     /// The domain that serves.
     pub server: At<String>,
     /// The other.
     pub client: At<String>,
     /// Bytes in the region.
     pub bytes: At<u64>,
+}
+
+impl Vchan {
+    /// What a domain calls it, if it is at one of its ends.
+    #[must_use]
+    pub fn called_by(&self, domain: &str) -> Option<&str> {
+        let other = match domain {
+            it if it == self.server.value => &self.client,
+            it if it == self.client.value => &self.server,
+            _ => return None,
+        };
+        Some(&self.name.as_ref().unwrap_or(other).value)
+    }
+
+    /// What it is called in maps.
+    #[must_use]
+    pub fn title(&self) -> String {
+        self.name
+            .as_ref()
+            .map_or_else(|| format!("{}-{}", self.server.value, self.client.value), |name| name.value.clone())
+    }
 }
 
 /// The file as it is written.
@@ -170,7 +191,7 @@ pub(crate) struct RawDomain {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawVchan {
-    pub name: Spanned<String>,
+    pub name: Option<Spanned<String>>,
     pub server: Spanned<String>,
     pub client: Spanned<String>,
     pub size_kib: Option<Spanned<i64>>,

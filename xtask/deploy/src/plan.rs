@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail, ensure};
 use fata_boot::info::Region;
 use fata_facts::Board;
 
-use crate::deployment::{At, Deployment, Dom0, Domain, Start, Vchan};
+use crate::deployment::{At, Deployment, Dom0, Domain, Start};
 use crate::map::{Kind, MemoryMap, Part};
 use crate::partial::{DeviceNode, Mapping, PartialTree, Value};
 use crate::refusal::Refusals;
@@ -114,8 +114,8 @@ impl Plan {
                 tree.domu(&node)?;
             }
         }
-        for (vchan, region) in deployment.vchans.iter().zip(&regions) {
-            tree.reserve(&format!("vchan-{}", vchan.name.value), *region)?;
+        for region in &regions {
+            tree.reserve("vchan", *region)?;
         }
         layout.finish(deployment, board, sources, &tree.to_dtb(), xen_args)
     }
@@ -279,11 +279,11 @@ impl Layout {
             if !fits || self.map.overlapping(region).is_some() {
                 return Err(deployment.refusal(
                     vchan.bytes.line,
-                    format!("there is no room for the vchan {} of {} KiB", vchan.name.value, size >> 10),
+                    format!("there is no room for the vchan {} of {} KiB", vchan.title(), size >> 10),
                     "make it smaller",
                 ));
             }
-            let name = format!("vchan {}", vchan.name.value);
+            let name = vchan.title();
             self.map.parts.push(Part { name, kind: Kind::Vchan, region });
             regions.push(region);
         }
@@ -397,10 +397,10 @@ fn connections(
     regions: &[Region],
 ) -> Result<(Vec<StaticEvent>, Vec<DeviceNode>), Refusals> {
     let name = &domain.name.value;
-    let ours = |vchan: &Vchan| [&vchan.server.value, &vchan.client.value].contains(&name);
     let (mut events, mut nodes) = (Vec::new(), Vec::new());
     let mut seen_at = VCHANS.base;
-    for (channel, vchan) in deployment.vchans.iter().enumerate().filter(|(_, vchan)| ours(vchan)) {
+    for (channel, vchan) in deployment.vchans.iter().enumerate() {
+        let Some(called) = vchan.called_by(name) else { continue };
         let region = regions[channel];
         let port = FIRST_PORT + events.len() as u32;
         if region.size > VCHANS.end() - seen_at {
@@ -418,7 +418,7 @@ fn connections(
             compatible: vec!["fata,static-vchan".to_owned()],
             registers: vec![Mapping { host: region.base, bytes: region.size, guest: seen_at }],
             properties: vec![
-                ("fata,name".to_owned(), strings(&vchan.name.value)),
+                ("fata,name".to_owned(), strings(called)),
                 ("fata,port".to_owned(), Value::Cells(vec![port])),
                 ("fata,role".to_owned(), strings(role)),
             ],

@@ -129,14 +129,20 @@ fn a_vchan_has_two_ends() {
         ))
     };
     assert!(Deployment::parse("x.toml", &vchan("one", "two", "")).is_ok());
-    refused(&vchan("one", "one", ""), &["x.toml:10: the vchan v goes from one to itself"]);
+    refused(&vchan("one", "one", ""), &["x.toml:10: this vchan goes from one to itself"]);
     refused(&vchan("one", "three", ""), &["x.toml:10: there is no domain three; there are one, two"]);
     refused(
         &vchan("one", "two", "size_kib = 6"),
         &["x.toml:11: size_kib = 6 is not a number of whole pages"],
     );
     let again = "[[vchan]]\nname = \"v\"\nserver = \"two\"\nclient = \"one\"\n";
-    refused(&vchan("one", "two", again), &["x.toml:12: there are two of the name v, the other on line 8"]);
+    let twice = |domain| format!("x.toml:12: {domain} has two vchans of the name v, the other on line 8");
+    refused(&vchan("one", "two", again), &[&twice("one"), &twice("two")]);
+    let without = "[[vchan]]\nserver = \"two\"\nclient = \"one\"\n";
+    let deployment = Deployment::parse("x.toml", &vchan("one", "two", without)).unwrap();
+    let called = |n: usize, by| deployment.vchans[n].called_by(by);
+    assert_eq!((called(0, "one"), called(0, "two")), (Some("v"), Some("v")));
+    assert_eq!((called(1, "one"), called(1, "two"), called(1, "x")), (Some("two"), Some("one"), None));
     let xl = vchan("one", "two", "").replacen("image = \"i\"", "image = \"i\"\nstart = \"xl\"", 1);
     refused(&format!("dom0 = \"debian\"\n{xl}"), &["x.toml:12: two is started by xl"]);
 }

@@ -64,7 +64,7 @@ fn three() -> String {
     domain("sensor", "devices = [\"gpio\"]\nmemory_mib = 8")
         + &domain("logger", "args = \"a b\"")
         + &domain("console", "console = \"none\"")
-        + "[[vchan]]\nname = \"one\"\nserver = \"logger\"\nclient = \"sensor\"\n"
+        + "[[vchan]]\nserver = \"logger\"\nclient = \"sensor\"\n"
         + "[[vchan]]\nname = \"two\"\nserver = \"console\"\nclient = \"logger\"\nsize_kib = 128\n"
 }
 
@@ -113,7 +113,7 @@ fn xen_is_told_all_of_it() {
     // Both ends of a vchan see the same memory, which Xen leaves alone.
     let end = board().xen.modules.end();
     let (one, two) = (end - (64 << 10), end - (192 << 10));
-    assert_eq!(bytes(&tree, &format!("/reserved-memory/vchan-one@{one:x}"), "reg")[..8], one.to_be_bytes());
+    assert_eq!(bytes(&tree, &format!("/reserved-memory/vchan@{one:x}"), "reg")[..8], one.to_be_bytes());
     let logger = tree_of(&plan, "logger.dtb");
     let console = tree_of(&plan, "console.dtb");
     let at = |n: u64| format!("/passthrough/vchan@{:x}", 0x3400_0000 + n);
@@ -129,6 +129,7 @@ fn xen_is_told_all_of_it() {
     assert_eq!(said(&logger, 64 << 10, "fata,role"), b"client\0");
     assert_eq!(said(&console, 0, "fata,role"), b"server\0");
     assert_eq!(said(&console, 0, "fata,name"), b"two\0");
+    assert_eq!(said(&logger, 0, "fata,name"), b"sensor\0");
     assert_eq!(said(&console, 0, "reg"), [0x3400_0000u64, 128 << 10].map(u64::to_be_bytes).concat());
     // Its port leads to the other's.
     assert_eq!(said(&logger, 0, "fata,port"), 10u32.to_be_bytes());
@@ -222,7 +223,7 @@ fn a_map_says_what_is_where() {
     let table = plan.map.table();
     for row in [
         "0x04a000000  0x04a019000     100  module       sensor.img",
-        "0x059ff0000  0x05a000000      64  vchan        vchan one",
+        "0x059ff0000  0x05a000000      64  vchan        logger-sensor",
         "anywhere                    8192  memory       sensor",
     ] {
         assert!(table.contains(row), "{row}\nis not in\n{table}");

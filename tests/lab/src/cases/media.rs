@@ -26,6 +26,7 @@ pub(super) fn add(cases: &mut Vec<Case>) {
     cases.push(Case::media("qemu-virt/uboot-other-file", other_file));
     cases.push(Case::media("qemu-virt/uboot-tftp", from_tftp));
     cases.push(Case::media("qemu-virt/same-bytes", same_bytes));
+    cases.push(Case { image: "console", ..Case::media("qemu-virt/uboot-three", three) });
 }
 
 impl Case {
@@ -88,6 +89,23 @@ impl Machine {
         self.console.send(" ")?;
         self.console.expect(UBOOT_PROMPT, left).map(drop)
     }
+}
+
+/// Catches: domains that Xen connects to others than the file says, or that do not find each other.
+fn three(ctx: &Context<'_>) -> Result<()> {
+    let base = ctx.lab.workspace().join("images");
+    let deployment = Deployment::parse("three.toml", &fs::read_to_string(base.join("three.toml"))?)?;
+    let mut wish = MediaWish::new(ctx.lab, "three", deployment, &base, board()?);
+    wish.out = ctx.lab.dir().join("media").join(ctx.name.replace('/', "-"));
+    let media = ctx.lab.media(&wish, &Progress::quiet())?;
+    let drive = start::drive(board()?, &option_value(&media.medium));
+    let machine = Machine::start(ctx, &media, &drive)?;
+    let said = machine.console.expect("reading 3,", ctx.left())?;
+    must_say(&said, "logger: a sensor has come")?;
+    must_say(&said, "logger: a reader has come")?;
+    // The console is the one that is typed at.
+    machine.console.send("stats\r")?;
+    machine.console.expect("a sensor came 1 times", ctx.left()).map(drop)
 }
 
 fn greets(ctx: &Context<'_>, machine: &Machine) -> Result<()> {
