@@ -36,6 +36,14 @@ mod tests {
         assert!(names.iter().all(|name| fits(name)), "{names:?}");
     }
 
+    /// Elsewhere U-Boot would move it, over what is there (`booti_setup` in arch/arm/lib/image.c).
+    #[test]
+    fn xen_lies_where_an_image_may() {
+        for board in BOARDS {
+            assert_eq!(board.uboot.xen % (2 << 20), 0, "{}: Xen at {:#x}", board.name, board.uboot.xen);
+        }
+    }
+
     #[test]
     fn modules_lie_in_memory_and_registers_are_whole_pages() {
         for board in BOARDS {

@@ -140,6 +140,10 @@ pub enum Source {
     },
     /// Its maker gives it out, and nobody packs it: where to ask.
     Maker(&'static str),
+    /// This text.
+    Text(&'static str),
+    /// It is the board's own device tree, for firmware that hands it on.
+    Tree,
 }
 
 /// A device that may be given to a guest.

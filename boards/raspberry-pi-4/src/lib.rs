@@ -38,9 +38,10 @@ pub const BOARD: Board = Board {
         remove: &[],
         set: &[],
     },
-    // board/raspberrypi/rpi/rpi.env, and Debian's build says the same.
+    // board/raspberrypi/rpi/rpi.env, and Debian's build says the same, but for kernels at 0x80000, which U-Boot would
+    // move to here.
     uboot: UBoot {
-        xen: 0x8_0000,
+        xen: 0x20_0000,
         tree: 0x260_0000,
         from: "mmc 0:1",
         packaged: Some(("u-boot-rpi", "usr/lib/u-boot/rpi_arm64/u-boot.bin")),
@@ -49,6 +50,17 @@ pub const BOARD: Board = Board {
     firmware: &[
         raspi_firmware("starts the board", "start4.elf", "usr/lib/raspi-firmware/start4.elf"),
         raspi_firmware("divides its RAM", "fixup4.dat", "usr/lib/raspi-firmware/fixup4.dat"),
+        on_fat(
+            "tells the firmware what to load",
+            "config.txt",
+            Source::Text("arm_64bit=1\nenable_uart=1\nkernel=u-boot.bin\n"),
+        ),
+        on_fat("is handed on to U-Boot", "bcm2711-rpi-4-b.dtb", Source::Tree),
+        on_fat(
+            "loads Xen",
+            "u-boot.bin",
+            Source::Debian { package: "u-boot-rpi", path: "usr/lib/u-boot/rpi_arm64/u-boot.bin" },
+        ),
     ],
     devices: &[
         Device {
@@ -80,5 +92,9 @@ pub const BOARD: Board = Board {
 };
 
 const fn raspi_firmware(purpose: &'static str, file: &'static str, path: &'static str) -> Firmware {
-    Firmware { purpose, file, place: Place::File, source: Source::Debian { package: "raspi-firmware", path } }
+    on_fat(purpose, file, Source::Debian { package: "raspi-firmware", path })
+}
+
+const fn on_fat(purpose: &'static str, file: &'static str, source: Source) -> Firmware {
+    Firmware { purpose, file, place: Place::File, source }
 }

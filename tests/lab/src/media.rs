@@ -50,6 +50,8 @@ pub struct Media {
     pub picture: PathBuf,
     /// U-Boot, where Debian packs it.
     pub uboot: Option<PathBuf>,
+    /// The board's own device tree.
+    pub tree: PathBuf,
     /// Firmware that is not on the medium: what it is, and where to get it.
     pub missing: Vec<String>,
 }
@@ -84,7 +86,7 @@ impl Lab {
             memory_mib: DOM0_MIB,
         });
         let plan = Plan::make(deployment, board, &Sources { xen: &xen, tree: &tree, images: &images, dom0 })?;
-        self.write(wish, plan, &images, ui)
+        self.write(wish, plan, &images, &tree, ui)
     }
 
     fn images_of(&self, wish: &MediaWish, ui: &Progress) -> Result<Vec<Vec<u8>>> {
@@ -112,11 +114,18 @@ impl Lab {
         Ok(images)
     }
 
-    fn write(&self, wish: &MediaWish, plan: Plan, images: &[Vec<u8>], ui: &Progress) -> Result<Media> {
+    fn write(
+        &self,
+        wish: &MediaWish,
+        plan: Plan,
+        images: &[Vec<u8>],
+        tree: &[u8],
+        ui: &Progress,
+    ) -> Result<Media> {
         let MediaWish { deployment, board, name, out, .. } = wish;
         let (mut files, mut raw, mut missing) = (Vec::new(), Vec::new(), Vec::new());
         for firmware in board.firmware {
-            match (self.firmware(firmware, ui), firmware.place) {
+            match (self.firmware(firmware, tree, ui), firmware.place) {
                 (Ok(contents), Place::File) => files.push(file(firmware.file, contents)),
                 (Ok(contents), Place::Sector(sector)) => raw.push((sector, contents)),
                 (Err(error), _) => {
@@ -157,6 +166,8 @@ impl Lab {
         let picture = out.join("memory.svg");
         replace(&picture, plan.map.svg().as_bytes())?;
         replace(&out.join("memory.json"), format!("{:#}\n", plan.map.json()).as_bytes())?;
+        let own = out.join("tree.dtb");
+        replace(&own, tree)?;
         let uboot = match board.uboot.packaged {
             Some((package, path)) => {
                 let uboot = out.join("u-boot.bin");
@@ -175,7 +186,7 @@ impl Lab {
             None => None,
         };
         step.done("ready");
-        Ok(Media { plan, medium: whole, tftp, xl: configs, qemu, picture, uboot, missing })
+        Ok(Media { plan, medium: whole, tftp, xl: configs, qemu, picture, uboot, tree: own, missing })
     }
 
     /// dom0's kernel and initial RAM disk, if the deployment has one.
@@ -200,8 +211,10 @@ impl Lab {
     }
 
     /// Something that runs before Xen, where Debian packs it.
-    fn firmware(&self, firmware: &Firmware, ui: &Progress) -> Result<Vec<u8>> {
+    fn firmware(&self, firmware: &Firmware, tree: &[u8], ui: &Progress) -> Result<Vec<u8>> {
         match firmware.source {
+            Source::Text(text) => Ok(text.as_bytes().to_vec()),
+            Source::Tree => Ok(tree.to_vec()),
             Source::Maker(whom) => bail!("nobody packs it, get it from {whom}"),
             Source::Debian { package, path } => {
                 let dir = self.firmware_package(package, ui);

@@ -1,7 +1,7 @@
 //! How QEMU starts a board's model from its boot medium.
 
 use fata_deploy::Plan;
-use fata_facts::{Board, Qemu};
+use fata_facts::{Board, Qemu, Tree};
 
 /// The arguments that make the machine; `-M` is the first.
 pub(crate) fn machine(model: &Qemu) -> Vec<String> {
@@ -28,8 +28,18 @@ pub(crate) fn drive(board: &Board, image: &str) -> Vec<String> {
     }
 }
 
+/// U-Boot, and what firmware would hand on to it, in files of these names.
+pub(crate) fn uboot(board: &Board, uboot: &str, tree: &str) -> Vec<String> {
+    let args: &[&str] = match board.tree {
+        // It writes one for whoever starts it.
+        Tree::Qemu => &["-bios", uboot],
+        Tree::Debian(_) => &["-kernel", uboot, "-dtb", tree],
+    };
+    args.iter().map(|&arg| arg.to_owned()).collect()
+}
+
 /// A script for people: the whole chain from U-Boot on, the same by TFTP, or Xen at once.
-pub(crate) fn script(board: &Board, plan: &Plan, uboot: bool) -> Option<String> {
+pub(crate) fn script(board: &Board, plan: &Plan, has_uboot: bool) -> Option<String> {
     let model = board.qemu()?;
     let words = |args: &[String]| args.iter().map(|arg| quoted(arg)).collect::<Vec<_>>().join(" ");
     let serial: String = (0..model.serial).map(|_| "-serial null ").collect();
@@ -52,10 +62,18 @@ pub(crate) fn script(board: &Board, plan: &Plan, uboot: bool) -> Option<String> 
         direct.extend(["-device".to_owned(), loader]);
     }
     text += &format!("direct) machine {} ;;\n", words(&direct));
-    if uboot {
-        text += "tftp) machine -bios u-boot.bin -netdev user,id=net,tftp=tftp,bootfile=boot.scr \
-                 -device virtio-net-device,netdev=net ;;\n";
-        text += &format!("*) machine -bios u-boot.bin {} ;;\n", words(&drive(board, "sd.img")));
+    if has_uboot {
+        let start = words(&uboot(board, "u-boot.bin", "tree.dtb"));
+        match board.uboot.from.starts_with("virtio") {
+            true => {
+                text += &format!(
+                    "tftp) machine {start} -netdev user,id=net,tftp=tftp,bootfile=boot.scr \
+                     -device virtio-net-device,netdev=net ;;\n"
+                );
+            }
+            false => text += "tftp) echo \"$0: the model has no network\" >&2; exit 2 ;;\n",
+        }
+        text += &format!("*) machine {start} {} ;;\n", words(&drive(board, "sd.img")));
     } else {
         text += "*) echo \"$0: Debian has no U-Boot for this board; try: $0 direct\" >&2; exit 2 ;;\n";
     }

@@ -22,7 +22,10 @@ const STOP: &str = "Hit any key to stop autoboot";
 const UBOOT_PROMPT: &str = "=> ";
 
 pub(super) fn add(cases: &mut Vec<Case>) {
-    cases.push(Case::media("qemu-virt/uboot-medium", from_medium));
+    for board in ["qemu-virt", "raspberry-pi-4"] {
+        let case = Case::media(&format!("{board}/uboot-medium"), |_| Ok(()));
+        cases.push(Case { run: Box::new(move |ctx| from_medium(ctx, board)), ..case });
+    }
     cases.push(Case::media("qemu-virt/uboot-other-file", other_file));
     cases.push(Case::media("qemu-virt/uboot-tftp", from_tftp));
     cases.push(Case::media("qemu-virt/same-bytes", same_bytes));
@@ -35,16 +38,19 @@ impl Case {
     }
 }
 
-fn board() -> Result<&'static Board> {
-    find("qemu-virt").context("there is no qemu-virt")
+fn board(name: &str) -> Result<&'static Board> {
+    find(name).with_context(|| format!("there is no {name}"))
 }
 
+/// The board of most cases.
+const VIRT: &str = "qemu-virt";
+
 /// One mir-console, as images/hello.toml has it.
-fn hello(ctx: &Context<'_>, out: &str) -> Result<(MediaWish, Media)> {
+fn hello(ctx: &Context<'_>, name: &str, out: &str) -> Result<(MediaWish, Media)> {
     let image = ctx.built.image.display();
     let text = format!("[[domain]]\nname = \"hello\"\nimage = {image:?}\nargs = \"from U-Boot\"\n");
     let deployment = Deployment::parse("hello.toml", &text)?;
-    let mut wish = MediaWish::new(ctx.lab, "hello", deployment, &PathBuf::new(), board()?);
+    let mut wish = MediaWish::new(ctx.lab, "hello", deployment, &PathBuf::new(), board(name)?);
     wish.out = ctx.lab.dir().join("media").join(ctx.name.replace('/', "-")).join(out);
     let media = ctx.lab.media(&wish, &Progress::quiet())?;
     Ok((wish, media))
@@ -58,8 +64,8 @@ struct Machine {
 }
 
 impl Machine {
-    fn start(ctx: &Context<'_>, media: &Media, more: &[String]) -> Result<Self> {
-        let model = board()?.qemu().context("there is no model")?;
+    fn start(ctx: &Context<'_>, wish: &MediaWish, media: &Media, more: &[String]) -> Result<Self> {
+        let model = wish.board.qemu().context("there is no model")?;
         let folder = Folder::take(ctx.lab, &ctx.folder_name())?;
         let qemu = ctx.lab.qemu(&Progress::quiet())?;
         let mut run = Invocation::new(qemu.argv_prefix, &folder.path);
@@ -69,7 +75,8 @@ impl Machine {
         }
         run.socket("serial").args(["-serial", "chardev:serial"]);
         let uboot = media.uboot.as_ref().context("Debian has no U-Boot for it")?;
-        run.args(["-bios".into(), uboot.clone().into_os_string()]).args(more.to_vec());
+        let [uboot, tree] = [uboot, &media.tree].map(|path| path.to_string_lossy());
+        run.args(start::uboot(wish.board, &uboot, &tree)).args(more.to_vec());
         let (process, streams) = run.start(ctx.limit)?;
         let serial = streams.into_iter().next().context("QEMU has no serial line")?;
         let input = std::sync::Arc::new(std::sync::Mutex::new(serial.try_clone()?));
@@ -95,11 +102,11 @@ impl Machine {
 fn three(ctx: &Context<'_>) -> Result<()> {
     let base = ctx.lab.workspace().join("images");
     let deployment = Deployment::parse("three.toml", &fs::read_to_string(base.join("three.toml"))?)?;
-    let mut wish = MediaWish::new(ctx.lab, "three", deployment, &base, board()?);
+    let mut wish = MediaWish::new(ctx.lab, "three", deployment, &base, board(VIRT)?);
     wish.out = ctx.lab.dir().join("media").join(ctx.name.replace('/', "-"));
     let media = ctx.lab.media(&wish, &Progress::quiet())?;
-    let drive = start::drive(board()?, &option_value(&media.medium));
-    let machine = Machine::start(ctx, &media, &drive)?;
+    let drive = start::drive(wish.board, &option_value(&media.medium));
+    let machine = Machine::start(ctx, &wish, &media, &drive)?;
     let said = machine.console.expect("reading 3,", ctx.left())?;
     must_say(&said, "logger: a sensor has come")?;
     must_say(&said, "logger: a reader has come")?;
@@ -110,7 +117,7 @@ fn three(ctx: &Context<'_>) -> Result<()> {
 
 fn greets(ctx: &Context<'_>, machine: &Machine) -> Result<()> {
     let before = machine.console.expect("Fata Morgana: a castle in the air", ctx.left())?;
-    must_say(&before, "hello on QEMUs virt machine")?;
+    must_say(&before, "hello on ")?;
     must_say(&before, "(XEN) *** LOADING DOMU cpus=1 memory=0x4000KB ***")?;
     let found = plain(&machine.console.expect(READY, ctx.left())?);
     must_say(&found, "Hello, world.")?;
@@ -118,31 +125,31 @@ fn greets(ctx: &Context<'_>, machine: &Machine) -> Result<()> {
 }
 
 /// Catches: a medium that U-Boot cannot read, a script that it does not understand, a tree that it or Xen refuses.
-fn from_medium(ctx: &Context<'_>) -> Result<()> {
-    let (_, media) = hello(ctx, "out")?;
-    let drive = start::drive(board()?, &option_value(&media.medium));
-    greets(ctx, &Machine::start(ctx, &media, &drive)?)
+fn from_medium(ctx: &Context<'_>, name: &str) -> Result<()> {
+    let (wish, media) = hello(ctx, name, "out")?;
+    let drive = start::drive(wish.board, &option_value(&media.medium));
+    greets(ctx, &Machine::start(ctx, &wish, &media, &drive)?)
 }
 
 /// Catches: an image that somebody has put onto the medium without making it anew, of which Xen would see a part.
 fn other_file(ctx: &Context<'_>) -> Result<()> {
-    let (_, media) = hello(ctx, "out")?;
+    let (wish, media) = hello(ctx, VIRT, "out")?;
     let mut bytes = fs::read(&media.medium)?;
     // U-Boot sees another size in the folder: the entry's last four bytes.
     let entry = bytes.windows(11).position(|it| it == b"HELLO   IMG").context("no folder entry")?;
     bytes[entry + 28] ^= 1;
     fs::write(&media.medium, bytes)?;
-    let drive = start::drive(board()?, &option_value(&media.medium));
-    let machine = Machine::start(ctx, &media, &drive)?;
+    let drive = start::drive(wish.board, &option_value(&media.medium));
+    let machine = Machine::start(ctx, &wish, &media, &drive)?;
     machine.console.expect("hello.img is not the one that boot.scr was made for", ctx.left())?;
     machine.console.expect(UBOOT_PROMPT, ctx.left()).map(drop)
 }
 
 fn from_tftp(ctx: &Context<'_>) -> Result<()> {
-    let (_, media) = hello(ctx, "out")?;
+    let (wish, media) = hello(ctx, VIRT, "out")?;
     let net = format!("user,id=net,tftp={},bootfile=boot.scr", option_value(&media.tftp));
     let more = ["-netdev".to_owned(), net, "-device".to_owned(), "virtio-net-device,netdev=net".to_owned()];
-    let machine = Machine::start(ctx, &media, &more)?;
+    let machine = Machine::start(ctx, &wish, &media, &more)?;
     machine.stop(ctx.left())?;
     machine.console.send("dhcp ${scriptaddr} && source ${scriptaddr}\n")?;
     greets(ctx, &machine)
@@ -151,8 +158,8 @@ fn from_tftp(ctx: &Context<'_>) -> Result<()> {
 /// Catches: times, folders or chance that get into boot media.
 fn same_bytes(ctx: &Context<'_>) -> Result<()> {
     ctx.begin();
-    let (one, first) = hello(ctx, "one")?;
-    let (two, second) = hello(ctx, "two/deeper")?;
+    let (one, first) = hello(ctx, VIRT, "one")?;
+    let (two, second) = hello(ctx, VIRT, "two/deeper")?;
     ensure!(fs::read(&first.medium)? == fs::read(&second.medium)?, "two media of one deployment differ");
     for name in
         ["tftp/boot.scr", "tftp/board.dtb", "xl/hello.cfg", "run-qemu.sh", "memory.svg", "memory.json"]
