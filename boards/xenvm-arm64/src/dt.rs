@@ -9,9 +9,11 @@ mod error;
 mod found;
 mod node;
 mod print;
+mod wired;
 
 pub use error::DtError;
 pub use print::print;
+pub use wired::{Wired, wired};
 
 use fata_boot::info::{BootInfo, Device};
 
