@@ -69,8 +69,8 @@ pub const BOARD: Board = Board {
             compatible: "brcm,bcm2711-gpio",
             registers: Region { base: 0xfe20_0000, size: 0x1000 },
             interrupts: &[145, 146, 147, 148],
-            // The header's pin 11 for a button to ground.
-            cells: &[("fata,led", &[42]), ("fata,button", &[17])],
+            // The header's pin 11 for a button to ground: on when low, and pulled up.
+            cells: &[("fata,led", &[42]), ("fata,button", &[17, 0x11])],
         },
         Device {
             name: "uart",

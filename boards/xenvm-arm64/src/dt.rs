@@ -13,7 +13,7 @@ mod wired;
 
 pub use error::DtError;
 pub use print::print;
-pub use wired::{Wired, wired};
+pub use wired::{Wired, buttons, lamps};
 
 use fata_boot::info::{BootInfo, Device};
 

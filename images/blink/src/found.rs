@@ -83,14 +83,14 @@ impl Found {
                 found.ports.push(Port { name: device.name.to_string(), uart });
             }
         }
-        for lamp in dt::wired(info, "gpio-leds") {
+        for lamp in dt::lamps(info) {
             match found.controller(&lamp).map(|it| it.gpio.output(pin(&lamp), false)) {
                 Ok(Ok(output)) => found.lamps.push(Lamp { name: lamp.name.to_string(), output }),
                 Ok(Err(error)) => found.remarks.push(format!("lamp {}: {error}", lamp.name)),
                 Err(why) => found.remarks.push(format!("lamp {}: {why}", lamp.name)),
             }
         }
-        for key in dt::wired(info, "gpio-keys") {
+        for key in dt::buttons(info) {
             let debounce = Duration::from_millis(key.debounce_ms.unwrap_or(DEBOUNCE_MS).into());
             let input = found.controller(&key).map(|it| match it.interrupts {
                 true => it.gpio.input(pin(&key)).map_err(|error| error.to_string()),

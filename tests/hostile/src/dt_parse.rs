@@ -27,9 +27,7 @@ pub fn dt_parse(blob: &[u8]) {
             assert!(registers.end() <= other.base || other.end() <= registers.base);
         }
     }
-    for kind in ["gpio-leds", "gpio-keys"] {
-        assert!(dt::wired(&info, kind).all(|wired| wired.device < info.devices.len()));
-    }
+    assert!(dt::lamps(&info).chain(dt::buttons(&info)).all(|wired| wired.device < info.devices.len()));
     for device in info.devices.iter() {
         assert!(device.interrupts.iter().all(|id| (32..1020).contains(&id.0)));
         let node = dt::node(&info, device);

@@ -74,6 +74,35 @@ pub enum Value {
     Strings(Vec<String>),
 }
 
+impl From<&fata_facts::Device> for DeviceNode {
+    /// A device of the board as its guest sees it: where it is, with the interrupts that it has.
+    fn from(device: &fata_facts::Device) -> Self {
+        let name = device.path.rsplit('/').next().unwrap_or(device.path);
+        let cells = |cells: &[u32]| match cells.is_empty() {
+            true => Value::Empty,
+            false => Value::Cells(cells.to_vec()),
+        };
+        let registers = match device.registers.is_empty() {
+            true => Vec::new(),
+            false => vec![Mapping::same(device.registers.base, device.registers.size)],
+        };
+        Self {
+            name: name.to_owned(),
+            compatible: vec![device.compatible.to_owned()],
+            registers,
+            host_path: Some(device.path.to_owned()),
+            // An SPI, its number without the 32 private ones, level-triggered and high.
+            interrupts: device.interrupts.iter().filter_map(|n| Some([0, n.checked_sub(32)?, 4])).collect(),
+            properties: device
+                .cells
+                .iter()
+                .map(|(name, values)| ((*name).to_owned(), cells(values)))
+                .collect(),
+            ..Self::default()
+        }
+    }
+}
+
 impl PartialTree {
     /// The paths of the devices in the host's tree.
     pub fn host_paths(&self) -> impl Iterator<Item = &str> {

@@ -313,7 +313,7 @@ impl Layout {
             None => self.module(&name, image).map_err(|_| no_room("image"))?,
         };
         let (events, nodes) = connections(deployment, domain, regions)?;
-        let devices = domain.devices.iter().filter_map(|at| board.device(&at.value)).map(device_node);
+        let devices = domain.devices.iter().filter_map(|at| board.device(&at.value)).map(DeviceNode::from);
         let partial = PartialTree { nodes: devices.chain(nodes).collect() };
         let devices = match partial.nodes.is_empty() {
             true => None,
@@ -427,27 +427,4 @@ fn connections(
         seen_at += region.size;
     }
     Ok((events, nodes))
-}
-
-/// A device of the board as its guest sees it: where it is, with the interrupts that it has.
-fn device_node(device: &fata_facts::Device) -> DeviceNode {
-    let name = device.path.rsplit('/').next().unwrap_or(device.path);
-    let cells = |cells: &[u32]| match cells.is_empty() {
-        true => Value::Empty,
-        false => Value::Cells(cells.to_vec()),
-    };
-    let registers = match device.registers.is_empty() {
-        true => Vec::new(),
-        false => vec![Mapping::same(device.registers.base, device.registers.size)],
-    };
-    DeviceNode {
-        name: name.to_owned(),
-        compatible: vec![device.compatible.to_owned()],
-        registers,
-        host_path: Some(device.path.to_owned()),
-        // An SPI, its number without the 32 private ones, level-triggered and high.
-        interrupts: device.interrupts.iter().filter_map(|n| Some([0, n.checked_sub(32)?, 4])).collect(),
-        properties: device.cells.iter().map(|(name, values)| ((*name).to_owned(), cells(values))).collect(),
-        ..DeviceNode::default()
-    }
 }

@@ -5,7 +5,7 @@ use dtoolkit::fdt::Fdt;
 use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
 use fata_boot::info::{BootInfo, Gic, IntId, Region};
 use fata_vchan::StaticPlace;
-use fata_xenvm_arm64::dt::{self, DtError};
+use fata_xenvm_arm64::dt::{self, DtError, Wired};
 use xen_hyp::Port;
 
 /// A tree of an `xl` guest with something done to it.
@@ -377,4 +377,33 @@ fn vchans_are_found_among_devices_and_left_out_if_they_lack_anything() {
         assert_eq!(found(&blob(Some(lacking), b"")), [], "{name}");
     }
     assert_eq!(found(&blob(None, b"both\0")), []);
+}
+
+#[test]
+fn a_controller_may_say_itself_what_is_wired_to_it() {
+    let blob = edited(|tree| {
+        let mut bus = node("passthrough");
+        for (name, property_name, pin) in
+            [("a", "fata,led", &[42][..]), ("b", "fata,button", &[17, 0x11]), ("c", "fata,led", &[])]
+        {
+            let mut device = node(name);
+            device.add_property(property(property_name, cells(pin)));
+            bus.add_child(device);
+        }
+        // Pins of nobody, and of no whole number of cells.
+        let mut leds = node("leds");
+        leds.add_property(property("compatible", b"gpio-leds\0"));
+        for (name, pin) in [("far", cells(&[7, 1, 0])), ("short", cells(&[7, 1])), ("odd", vec![0; 11])] {
+            let mut lamp = node(name);
+            lamp.add_property(property("gpios", pin));
+            leds.add_child(lamp);
+        }
+        bus.add_child(leds);
+        tree.root.add_child(bus);
+    });
+    let info = dt::parse(&blob).unwrap();
+    let led = Wired { name: "led", device: 0, line: 42, flags: 0, debounce_ms: None };
+    assert_eq!(dt::lamps(&info).collect::<Vec<_>>(), [led]);
+    let button = Wired { name: "button", device: 1, line: 17, flags: 0x11, ..led };
+    assert_eq!(dt::buttons(&info).collect::<Vec<_>>(), [button]);
 }
