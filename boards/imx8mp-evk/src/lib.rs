@@ -68,7 +68,7 @@ pub const BOARD: Board = Board {
         Qemu {
             machine: "imx8mp-evk",
             cpus: 4,
-            memory_mib: Some(1024),
+            memory_mib: Some(512),
             args: &[],
             serial: 1,
             timer_hz: 8_000_000,

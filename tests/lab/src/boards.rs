@@ -57,6 +57,12 @@ impl Lab {
         })
     }
 
+    /// The board's own device tree, of as much memory as its crate says.
+    pub fn tree_of(&self, config: &Config, ui: &Progress) -> Result<Vec<u8>> {
+        let memory_mib = config.model_memory_mib().unwrap_or((config.board.ram[0].size >> 20) as u32);
+        self.board_tree(config, &self.qemu(ui)?, memory_mib, ui)
+    }
+
     /// The board's own device tree, as U-Boot would load it. QEMU's, for `config`'s machine.
     pub(crate) fn board_tree(
         &self,

@@ -16,7 +16,11 @@ const PROPERTY: u32 = 3;
 const NOP: u32 = 4;
 const END: u32 = 9;
 /// Trees are a few nodes deep. What is deeper would use up the stack of whoever drops it.
-const DEEPEST: usize = 64;
+const DEEPEST: usize = 32;
+/// Names are short, though longer than the specification allows.
+const LONGEST_NAME: usize = 96;
+/// Xen takes no larger one (MAX_FDT_SIZE, xen/arch/arm/include/asm/setup.h).
+const LARGEST: usize = 2 << 20;
 
 /// These bytes are no device tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +48,9 @@ pub fn read(blob: &[u8]) -> Result<DeviceTree> {
     let blob = blob
         .get(..header(1)? as usize)
         .ok_or(NotATree { what: "it is longer than the file", at: blob.len() })?;
+    if blob.len() > LARGEST {
+        return Err(NotATree { what: "it is longer than Xen takes, 2 MiB,", at: LARGEST });
+    }
     let (structure, strings, reserved) = (header(2)?, header(3)?, header(4)?);
     if header(5)? < VERSION || header(6)? > VERSION {
         return Err(NotATree { what: "it is of a version that nobody writes any more", at: 20 });
@@ -113,7 +120,7 @@ fn long(blob: &[u8], at: usize) -> Result<u64> {
 
 fn string(bytes: &[u8], at: usize) -> Result<&str> {
     let text = bytes.get(at..).and_then(|rest| rest.split(|&byte| byte == 0).next());
-    let text = text.filter(|text| text.len() < bytes.len() - at);
+    let text = text.filter(|text| text.len() < (bytes.len() - at).min(LONGEST_NAME));
     let text = text.and_then(|text| std::str::from_utf8(text).ok());
     text.filter(|text| text.bytes().all(|byte| byte.is_ascii_graphic()))
         .ok_or(NotATree { what: "a name that is none", at })
