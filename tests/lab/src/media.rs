@@ -76,7 +76,7 @@ impl Lab {
         let version = xen_version(deployment)?;
         let images = self.images_of(wish, ui)?;
         let parts = self.xen(version, ui)?;
-        let tree = self.tree_of(board, ui)?;
+        let tree = self.tree_of(&Config { board, ..Config::default() }, ui)?;
         let xen = read(&parts.hypervisor)?;
         let dom0 = self.dom0_files(deployment, &parts, ui)?;
         let dom0 = dom0.as_ref().map(|(kernel, ramdisk)| Dom0Files {
@@ -201,13 +201,6 @@ impl Lab {
         }
         let ramdisk = read(&crate::host::initramfs(self, parts, ui)?)?;
         Ok(Some((read(&parts.kernel)?, ramdisk)))
-    }
-
-    /// A board's own device tree.
-    fn tree_of(&self, board: &'static Board, ui: &Progress) -> Result<Vec<u8>> {
-        let config = Config { board, ..Config::default() };
-        let memory_mib = board.qemu().and_then(|model| model.memory_mib);
-        self.board_tree(&config, &self.qemu(ui)?, memory_mib.unwrap_or_default(), ui)
     }
 
     /// Something that runs before Xen, where Debian packs it.

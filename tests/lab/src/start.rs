@@ -33,7 +33,7 @@ pub(crate) fn uboot(board: &Board, uboot: &str, tree: &str) -> Vec<String> {
     let args: &[&str] = match board.tree {
         // It writes one for whoever starts it.
         Tree::Qemu => &["-bios", uboot],
-        Tree::Debian(_) => &["-kernel", uboot, "-dtb", tree],
+        _ => &["-kernel", uboot, "-dtb", tree],
     };
     args.iter().map(|&arg| arg.to_owned()).collect()
 }

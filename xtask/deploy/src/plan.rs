@@ -155,7 +155,9 @@ fn devices<'a>(
 }
 
 fn xen_args(deployment: &Deployment, board: &Board, dom0: Option<&Dom0Files<'_>>) -> String {
-    let mut words = vec![format!("console=dtuart dtuart={} bootscrub=0", board.xen.serial)];
+    // Without guest_loglvl Xen drops most of what guests write to its console, last words among them.
+    let mut words =
+        vec![format!("console=dtuart dtuart={} bootscrub=0 loglvl=info guest_loglvl=all", board.xen.serial)];
     words.extend(dom0.map(|dom0| format!("dom0_mem={}M", dom0.memory_mib)));
     words.extend(board.xen.args.iter().map(|&args| args.to_owned()));
     words.extend(Some(deployment.xen_args.value.clone()).filter(|args| !args.is_empty()));

@@ -110,6 +110,11 @@ impl HostTree {
         let xen = &board.xen;
         let remove: Vec<_> = xen.remove.iter().copied().filter(|path| !kept.contains(path)).collect();
         let mut host = Self::parse(blob, &remove, xen.serial)?;
+        let chosen = host.chosen()?;
+        // Seeds are for one boot: QEMU writes other ones each time, and on a medium they would be the same for ever.
+        for seed in ["rng-seed", "kaslr-seed"] {
+            chosen.remove_property(seed);
+        }
         for change in xen.set {
             host.set_cells(change.path, change.property, change.cells)?;
         }
@@ -364,6 +369,18 @@ mod tests {
         assert_eq!(bytes(&reread(&host), "/soc/serial@2000", "xen,passthrough"), b"");
         let error = host.pass("/soc/serial@3000").unwrap_err();
         assert_eq!(error.to_string(), "the host has no device /soc/serial@3000");
+    }
+
+    #[test]
+    fn seeds_do_not_go_on_media() {
+        let mut tree = DeviceTree::from_fdt(&Fdt::new(&virt()).unwrap());
+        let chosen = tree.root.add_child_mut(new_node("chosen".to_owned()).unwrap());
+        set(chosen, "rng-seed", 1u64).unwrap();
+        set(chosen, "kaslr-seed", 2u64).unwrap();
+        let host = HostTree::of(fata_boards::find("qemu-virt").unwrap(), &tree.to_dtb(), &[]).unwrap();
+        let tree = reread(&host);
+        let chosen = tree.find_node("/chosen").unwrap();
+        assert!(chosen.property("rng-seed").is_none() && chosen.property("kaslr-seed").is_none());
     }
 
     #[test]

@@ -93,7 +93,10 @@ fn everything_has_a_place_of_its_own() {
     for file in &plan.files[1..names.len() - 1] {
         assert!(file.address.is_multiple_of(4096) && file.address >= window.base);
     }
-    assert_eq!(plan.xen_args, "console=dtuart dtuart=/pl011@9000000 bootscrub=0");
+    assert_eq!(
+        plan.xen_args,
+        "console=dtuart dtuart=/pl011@9000000 bootscrub=0 loglvl=info guest_loglvl=all"
+    );
 }
 
 #[test]
