@@ -29,7 +29,7 @@ pub(super) fn add(cases: &mut Vec<Case>) {
     cases.push(Case::media("qemu-virt/uboot-other-file", other_file));
     cases.push(Case::media("qemu-virt/uboot-tftp", from_tftp));
     cases.push(Case::media("qemu-virt/same-bytes", same_bytes));
-    cases.push(Case { image: "console", ..Case::media("qemu-virt/uboot-three", three) });
+    cases.push(Case { image: "log-console", ..Case::media("qemu-virt/uboot-three", three) });
 }
 
 impl Case {
@@ -111,8 +111,11 @@ fn three(ctx: &Context<'_>) -> Result<()> {
     must_say(&said, "logger: a sensor has come")?;
     must_say(&said, "logger: a reader has come")?;
     // The console is the one that is typed at.
+    machine.console.send("crash sensor\r")?;
+    machine.console.expect("  the sensor has fallen silent: nothing for 3000 ms", ctx.left())?;
     machine.console.send("stats\r")?;
-    machine.console.expect("a sensor came 1 times", ctx.left()).map(drop)
+    let said = machine.console.expect("a sensor came 1 times", ctx.left())?;
+    must_say(&said, " lines, 0 missing")
 }
 
 fn greets(ctx: &Context<'_>, machine: &Machine) -> Result<()> {
