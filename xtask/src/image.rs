@@ -1,11 +1,11 @@
 //! `xtask image`: makes boot media for a board of a deployment.
 
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
-use fata_deploy::{At, Deployment, Dom0};
+use fata_deploy::{At, Deployment, Dom0, System};
 use fata_facts::Board;
 use fata_lab::{Lab, Media, MediaWish, Progress};
 use serde_json::json;
@@ -28,6 +28,12 @@ pub(crate) struct Options {
     /// Where the files go [default: target/image/BOARD/NAME]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Write the medium to this device, after showing what is on it and asking
+    #[arg(long, value_name = "/dev/X")]
+    device: Option<PathBuf>,
+    /// Take a device that is larger than SD cards are
+    #[arg(long, requires = "device")]
+    force: bool,
     /// Print the memory map as JSON
     #[arg(long)]
     json: bool,
@@ -69,6 +75,26 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     } else {
         print!("{}", as_text(&media, &wish.out));
     }
+    options.device.as_ref().map_or(Ok(()), |device| flash(device, &media.medium, options.force))
+}
+
+/// Writes a medium to a device, if that is what they want.
+fn flash(device: &Path, medium: &Path, force: bool) -> Result<()> {
+    let system = System::this();
+    let bytes = fs::metadata(medium)?.len();
+    let target = system.target(device, bytes, force)?;
+    if !target.confirm(&mut io::stdin().lock(), &mut io::stderr())? {
+        bail!("nothing was written to {}", device.display());
+    }
+    let mut last = 0;
+    target.write(&system, &mut fs::File::open(medium)?, &mut |written| {
+        let percent = written * 100 / bytes.max(1);
+        if percent / 10 > last {
+            last = percent / 10;
+            eprintln!("{percent} %");
+        }
+    })?;
+    eprintln!("{} is written", target.path.display());
     Ok(())
 }
 

@@ -3,7 +3,9 @@
 
 mod blob;
 mod check;
+mod contents;
 mod deployment;
+mod device;
 mod facts;
 mod map;
 mod medium;
@@ -17,6 +19,7 @@ pub mod xl;
 
 pub use blob::{NotATree, read as read_tree};
 pub use deployment::{At, Deployment, Dom0, Domain, LARGEST_FILE, OnCrash, Start, Vchan};
+pub use device::{Number, System, Target};
 pub use facts::contradictions;
 pub use map::{Kind, MemoryMap, Part};
 pub use medium::{MediumFile, medium};
