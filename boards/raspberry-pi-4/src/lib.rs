@@ -78,7 +78,8 @@ pub const BOARD: Board = Board {
             compatible: "arm,pl011",
             registers: Region { base: 0xfe20_1000, size: 0x1000 },
             interrupts: &[153],
-            cells: &[],
+            // What the firmware makes it, unless config.txt has another init_uart_clock.
+            cells: &[("clock-frequency", &[48_000_000])],
         },
     ],
     model: Model::Qemu(Qemu {

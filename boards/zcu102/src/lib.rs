@@ -83,7 +83,8 @@ pub const BOARD: Board = Board {
             compatible: "cdns,uart-r1p12",
             registers: Region { base: 0xff01_0000, size: 0x1000 },
             interrupts: &[54],
-            cells: &[],
+            // Nobody has set its speed before; first-stage loaders make UART1_REF_CLK this fast.
+            cells: &[("clock-frequency", &[100_000_000])],
         },
     ],
     model: Model::Qemu(Qemu {

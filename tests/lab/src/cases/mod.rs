@@ -22,6 +22,7 @@ mod media;
 mod memory;
 mod net;
 mod orders;
+mod passed;
 mod peers;
 mod random;
 mod sizes;
@@ -83,6 +84,7 @@ pub fn all() -> Vec<Case> {
     tutorial::add(&mut cases);
     idle::add(&mut cases);
     boards::add(&mut cases);
+    passed::add(&mut cases);
     bare::add(&mut cases);
     sizes::add(&mut cases);
     media::add(&mut cases);
