@@ -16,6 +16,7 @@ mod size;
 mod soak;
 mod table;
 mod test;
+mod trace;
 mod unsafe_code;
 
 use std::process::ExitCode;
@@ -45,6 +46,7 @@ enum Command {
     Site(site::Options),
     Size(size::Options),
     Test(test::Options),
+    Trace(trace::Options),
     Lint(lint::Options),
     Soak(soak::Options),
     #[command(subcommand)]
@@ -73,6 +75,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Site(options) => site::run(&options),
         Command::Size(options) => size::run(&options),
         Command::Test(options) => test::run(&options),
+        Command::Trace(options) => trace::run(options),
         Command::Lint(options) => lint::run(&options),
         Command::Soak(options) => soak::run(&options),
         Command::Bench(bench) => bench::run(&bench),

@@ -11,9 +11,9 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use fata_facts::{Board, Model};
 use fata_lab::{
-    Annotator, BuildRequest, Config, Contents, Cpu, DiskWish, Dom0, Dom0less, DomU, End, Forward, Gic, Guest,
-    Lab, Left, Optimise, Progress, Recording, Symboliser, Terminal, Transcript, Vif, VifWish, XenVersion,
-    XlDomU,
+    ATTACH, Annotator, BuildRequest, Config, Contents, Cpu, DiskWish, Dom0, Dom0less, DomU, End, Forward,
+    Gic, Guest, Hidden, Lab, Left, Optimise, Progress, Recording, Symboliser, Terminal, Trace, Transcript,
+    Vif, VifWish, XenVersion, XlDomU,
 };
 
 /// Where Xen loads a guest's image (xen/include/public/arch-arm.h, GUEST_RAM0_BASE).
@@ -27,7 +27,7 @@ const GRACE: Duration = Duration::from_secs(10);
 #[derive(Args)]
 pub(crate) struct Options {
     /// The package below images/, with all that it can do, or the path of a finished image
-    name: String,
+    pub(crate) name: String,
     /// Create the domain with xl on a Linux dom0, instead of having Xen start it alone
     #[arg(long)]
     dom0: bool,
@@ -75,6 +75,9 @@ pub(crate) struct Options {
     /// Log with defmt frames, and decode them
     #[arg(long)]
     defmt: bool,
+    /// Keep what the run time and drivers do, for `cargo xtask trace NAME --attach`
+    #[arg(long)]
+    pub(crate) trace: bool,
     /// Wait for GDB on this port before Xen starts
     #[arg(long, value_name = "PORT", num_args = 0..=1, default_missing_value = "1234")]
     gdb: Option<u16>,
@@ -83,7 +86,7 @@ pub(crate) struct Options {
     qemu_args: Vec<String>,
     /// Give up after so many seconds
     #[arg(long, value_name = "S")]
-    timeout: Option<u64>,
+    pub(crate) timeout: Option<u64>,
 }
 
 /// The board that can have a dom0, and either interrupt controller.
@@ -99,10 +102,10 @@ fn board(name: &str) -> Result<&'static Board, String> {
 const VIF: u8 = 2;
 
 /// What is to be run.
-struct Image {
-    name: String,
+pub(crate) struct Image {
+    pub(crate) name: String,
     file: PathBuf,
-    elf: Option<PathBuf>,
+    pub(crate) elf: Option<PathBuf>,
 }
 
 /// The machine under the guest.
@@ -129,7 +132,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         eprintln!("[waiting for gdb-multiarch -ex 'add-symbol-file {} -o {GUEST_BASE:#x}' \\", elf.display());
         eprintln!("   -ex 'target remote :{port}' -ex 'hbreak *{GUEST_BASE:#x}' -ex continue]");
     }
-    if let Some(signal) = session(options, &lab, &image, &progress)? {
+    if let Some(signal) = session(options, &lab, &image, &progress, None)? {
         // As a shell reports it.
         process::exit(128 + signal);
     }
@@ -145,8 +148,15 @@ fn run_with_decoder() -> Result<()> {
     Err(cargo.exec()).context("cannot start cargo to build the decoder")
 }
 
-/// Runs the image, again for each reboot. Gives the signal that ended it, if one did.
-fn session(options: &Options, lab: &Lab, image: &Image, progress: &Progress) -> Result<Option<i32>> {
+/// Runs the image, again for each reboot. Gives the signal that ended it, if one did. With `traces`, what it kept is added
+/// to them, and however it ends is fine.
+pub(crate) fn session(
+    options: &Options,
+    lab: &Lab,
+    image: &Image,
+    progress: &Progress,
+    mut traces: Option<&mut Vec<Trace>>,
+) -> Result<Option<i32>> {
     if let Some(file) = &options.pcap {
         File::create(file).with_context(|| format!("cannot write {}", file.display()))?;
     }
@@ -155,7 +165,7 @@ fn session(options: &Options, lab: &Lab, image: &Image, progress: &Progress) -> 
     let deadline = limit.map(|limit| Instant::now() + limit);
     let mut terminal: Option<Terminal> = None;
     loop {
-        let (machine, guest) = options.start(lab, image, limit, progress)?;
+        let (mut machine, guest) = options.start(lab, image, limit, progress)?;
         let logs =
             format!("its output is in {}, Xen's in {}", guest.console.output.log().display(), machine.log());
         let terminal = match &mut terminal {
@@ -167,10 +177,19 @@ fn session(options: &Options, lab: &Lab, image: &Image, progress: &Progress) -> 
         };
         let mut decoder = Decoder::new(image.elf.as_deref().filter(|_| options.defmt))?;
         let mut names = Annotator::new(|at| symbols.as_ref().map(|s| s.names(at)).unwrap_or_default());
+        let mut hidden = Hidden::default();
+        let show = |bytes: &[u8]| hidden.feed(&names.feed(&decoder.text(bytes)));
         let ended = || guest.ended().is_some() && machine.drain(&image.name, &guest);
-        let left =
-            terminal.attach(&guest.console, deadline, |bytes| names.feed(&decoder.text(bytes)), ended)?;
+        let left = terminal.attach(&guest.console, deadline, show, ended)?;
         machine.finish_recording();
+        if let Some(traces) = &mut traces {
+            traces.extend(machine.traces(&guest, left)?);
+            match (left, guest.ended()) {
+                (Left::Guest, Some(End::Reboot)) => continue,
+                (Left::Signal(signal), _) => return Ok(Some(signal)),
+                _ => return Ok(None),
+            }
+        }
         let name = &image.name;
         match (left, guest.ended()) {
             (Left::Guest, Some(End::Reboot)) => {}
@@ -216,7 +235,7 @@ impl Options {
         self.xen.parse().map_err(anyhow::Error::msg)
     }
 
-    fn image(&self, lab: &Lab, progress: &Progress) -> Result<Image> {
+    pub(crate) fn image(&self, lab: &Lab, progress: &Progress) -> Result<Image> {
         if let Some((_, name)) = self.name.rsplit_once('/') {
             return Ok(Image { name: name.to_owned(), file: self.name.clone().into(), elf: None });
         }
@@ -225,6 +244,7 @@ impl Options {
         request.cpu = self.cpu;
         request.features.push("default".to_owned());
         request.features.extend(self.defmt.then(|| "defmt".to_owned()));
+        request.features.extend(self.trace.then(|| "trace".to_owned()));
         lab.fetch(&[self.xen()?], progress)?;
         let built = lab.build(&request, progress)?;
         Ok(Image { name: request.name, file: built.image, elf: Some(built.elf) })
@@ -244,6 +264,7 @@ impl Options {
             gic: self.gic.parse::<Gic>().map_err(anyhow::Error::msg)?,
             qemu_args: self.qemu_args.clone(),
             gdb_port: self.gdb,
+            watch_args: ATTACH.map(str::to_owned).into(),
             // Debian's Xen lets a domain share with dom0 alone.
             xen_args: if self.beside.is_empty() { Vec::new() } else { vec!["xsm=dummy".to_owned()] },
             timeout: limit.map_or(NO_LIMIT, |limit| limit + GRACE),
@@ -288,6 +309,15 @@ impl Options {
 }
 
 impl Machine {
+    /// What the guest kept: it has written that if it has ended, and else it is in its memory.
+    fn traces(&mut self, guest: &Guest, left: Left) -> Result<Vec<Trace>> {
+        match (left, self) {
+            (Left::Guest, _) => Ok(Trace::of_console(&guest.console.output.bytes())),
+            (_, Self::Dom0less(machine)) => machine.traces(),
+            (_, Self::Dom0(host, _)) => host.traces(),
+        }
+    }
+
     /// Has all that the ended guest wrote arrive.
     fn drain(&self, name: &str, guest: &Guest) -> bool {
         match self {

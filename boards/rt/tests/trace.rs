@@ -42,7 +42,7 @@ fn tasks_and_timers_leave_their_records() {
     });
     let [idler] = waiting[..] else { panic!("{waiting:?}") };
     assert_eq!((idler.id, idler.state, idler.polls), (1, TaskState::Waiting, 1));
-    assert_eq!(idler.name_bytes, std::any::type_name::<std::future::Pending<()>>().len());
+    assert_eq!(idler.name.bytes(), std::any::type_name::<std::future::Pending<()>>().len());
     assert_eq!(tasks(), []);
 
     let records = records();

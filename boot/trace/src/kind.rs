@@ -36,11 +36,13 @@ pub enum Kind {
     AnswerIn,
     /// What an application makes of it.
     Mark,
+    /// A task has a name: its id, and where that is, with its length above 48 bits.
+    Named,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Spawned,
         Self::PollBegin,
         Self::PollEnd,
@@ -57,6 +59,7 @@ impl Kind {
         Self::RequestOut,
         Self::AnswerIn,
         Self::Mark,
+        Self::Named,
     ];
 
     /// The main task's id.
@@ -77,6 +80,6 @@ mod tests {
         for kind in Kind::ALL {
             assert_eq!(Kind::of(kind as u8), Some(kind));
         }
-        assert_eq!((Kind::of(0), Kind::of(17)), (None, None));
+        assert_eq!((Kind::of(0), Kind::of(18)), (None, None));
     }
 }

@@ -20,20 +20,25 @@ pub use device::Device;
 pub use kind::Kind;
 pub use line::{LINE_BYTES, Part, parse};
 pub use ring::{Record, Ring};
-pub use table::{Layout, Table, Task, TaskState};
+pub use table::{Layout, Name, Table, Task, TaskState};
 pub use whole::{MAGIC, RECORDS, RINGS, TASKS, Trace, WORDS};
 
 /// Whether anything is kept.
 pub const ON: bool = cfg!(feature = "on");
 
+/// At the start of a page, where it is quickly found.
 #[cfg(feature = "on")]
-static TRACE: Trace = Trace::new();
+#[repr(align(4096))]
+struct Pages(Trace);
+
+#[cfg(feature = "on")]
+static TRACE: Pages = Pages(Trace::new());
 
 /// Makes the ring known to whoever searches memory for it. `hz` is what the clock counts a second.
 #[inline(always)]
 pub fn start(hz: u64) {
     #[cfg(feature = "on")]
-    TRACE.start(hz);
+    TRACE.0.start(hz);
     let _ = hz;
 }
 
@@ -41,7 +46,7 @@ pub fn start(hz: u64) {
 #[inline(always)]
 pub fn mark(kind: Kind, a: u64, b: u64) {
     #[cfg(feature = "on")]
-    TRACE.mark(now(), kind, a, b);
+    TRACE.0.mark(now(), kind, a, b);
     let _ = (kind, a, b);
 }
 
@@ -49,7 +54,7 @@ pub fn mark(kind: Kind, a: u64, b: u64) {
 #[inline(always)]
 pub fn name_task(id: u64, name: &'static str) {
     #[cfg(feature = "on")]
-    TRACE.name_task(id, name);
+    TRACE.0.name_task(now(), id, name);
     let _ = (id, name);
 }
 
@@ -57,7 +62,7 @@ pub fn name_task(id: u64, name: &'static str) {
 #[inline(always)]
 pub fn ring(address: usize, layout: Layout, device: Device) {
     #[cfg(feature = "on")]
-    TRACE.add_ring(address, layout, device);
+    TRACE.0.add_ring(address, layout, device);
     let _ = (address, layout, device);
 }
 
@@ -65,7 +70,7 @@ pub fn ring(address: usize, layout: Layout, device: Device) {
 #[inline(always)]
 pub fn no_ring(address: usize) {
     #[cfg(feature = "on")]
-    TRACE.remove_ring(address);
+    TRACE.0.remove_ring(address);
     let _ = address;
 }
 
@@ -73,7 +78,7 @@ pub fn no_ring(address: usize) {
 #[inline(always)]
 pub fn grants(address: usize, entries: usize) {
     #[cfg(feature = "on")]
-    TRACE.set_grants(address, entries);
+    TRACE.0.set_grants(address, entries);
     let _ = (address, entries);
 }
 
@@ -84,8 +89,8 @@ pub fn grants(address: usize, entries: usize) {
 pub fn dump(mut print: impl FnMut(&[u8])) {
     #[cfg(feature = "on")]
     {
-        let (patience, mut before) = (TRACE.hz() / 4, now());
-        TRACE.dump(|piece| {
+        let (patience, mut before) = (TRACE.0.hz() / 4, now());
+        TRACE.0.dump(|piece| {
             print(piece);
             let now = now();
             let is_taken = now.wrapping_sub(core::mem::replace(&mut before, now)) <= patience;
@@ -99,7 +104,7 @@ pub fn dump(mut print: impl FnMut(&[u8])) {
 /// All that is kept, for tests.
 #[cfg(feature = "on")]
 pub fn all() -> &'static Trace {
-    &TRACE
+    &TRACE.0
 }
 
 /// What the clock says: the virtual counter, as it is, so that reading it takes an instruction.

@@ -23,25 +23,41 @@ pub struct Task {
     pub state: TaskState,
     /// How often it was polled.
     pub polls: u64,
-    /// Where its name is; 0 if it has none.
-    pub name_address: u64,
-    /// How long its name is.
-    pub name_bytes: usize,
+    /// Its name.
+    pub name: Name,
     /// When that state began.
     pub ticks: u64,
 }
 
-/// The longest name that its word has room for.
-const NAME_BYTES: usize = 0xffff;
-const ADDRESS: u64 = (1 << 48) - 1;
+/// Where a name is, and above 48 bits its length. 0 is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Name(pub u64);
+
+impl Name {
+    const ADDRESS: u64 = (1 << 48) - 1;
+
+    pub(crate) fn of(text: &'static str) -> Self {
+        let bytes = text.len().min(0xffff) as u64;
+        Self(text.as_ptr() as u64 & Self::ADDRESS | bytes << 48)
+    }
+
+    /// Where it is.
+    pub const fn address(self) -> u64 {
+        self.0 & Self::ADDRESS
+    }
+
+    /// How long it is.
+    pub const fn bytes(self) -> usize {
+        (self.0 >> 48) as usize
+    }
+}
 
 impl Task {
     /// From the words of a table. `None` if there is none.
     pub fn of([id, state, name, ticks]: [u64; 4]) -> Option<Self> {
         let states = [TaskState::Waiting, TaskState::Ready, TaskState::Running];
         let kind = states.into_iter().find(|kind| *kind as u64 == state & 0xff)?;
-        let (name_address, name_bytes) = (name & ADDRESS, (name >> 48) as usize);
-        Some(Self { id, state: kind, polls: state >> 8, name_address, name_bytes, ticks })
+        Some(Self { id, state: kind, polls: state >> 8, name: Name(name), ticks })
     }
 }
 
@@ -69,10 +85,9 @@ impl<const N: usize> Table<N> {
         }
     }
 
-    pub(crate) fn name(&self, id: u64, text: &'static str) {
+    pub(crate) fn name(&self, id: u64, name: Name) {
         if let Some(entry) = self.entry(id) {
-            let bytes = text.len().min(NAME_BYTES) as u64;
-            entry[2].store(text.as_ptr() as u64 & ADDRESS | bytes << 48, Ordering::Relaxed);
+            entry[2].store(name.0, Ordering::Relaxed);
         }
     }
 

@@ -4,7 +4,7 @@ use crate::device::Device;
 use crate::kind::Kind;
 use crate::line::{LINE_BYTES, Part, line};
 use crate::ring::{Record, Ring, Words, load, words};
-use crate::table::{Layout, Table, TaskState};
+use crate::table::{Layout, Name, Table, TaskState};
 use core::sync::atomic::{AtomicU64, Ordering};
 
 /// The first word, once there is something to be found: "Fata" and "trace", and the version of what follows.
@@ -18,11 +18,14 @@ pub const RINGS: usize = 32;
 /// All that is kept, in words.
 pub const WORDS: usize = 4 * (2 + TASKS + RINGS + RECORDS);
 
+/// The word behind the grant table's address and its entries: not zero while all this is printed.
+const HELD: usize = 2;
+
 /// What a debugger or a crash report reads.
 ///
 /// The first words are [`MAGIC`], the clock's ticks a second, the number of records there were, and the address of all
-/// this, which tells where the image is; then the grant table's address and how many entries it has, and two words of
-/// zero; then tasks, rings and records, of four words each. A ring's are its address, its layout, its device, and zero.
+/// this, which tells where the image is; then the grant table's address and how many entries it has, whether nothing is
+/// kept at the moment, and zero; then tasks, rings and records, of four words each. A ring's are its address, its layout, its device, and zero.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub struct Trace {
@@ -63,6 +66,10 @@ impl Trace {
 
     /// See [`mark`](crate::mark).
     pub fn mark(&self, ticks: u64, kind: Kind, a: u64, b: u64) {
+        // Printing leaves records, too, which would be written over those that are yet to be printed.
+        if self.grants[HELD].load(Ordering::Relaxed) != 0 {
+            return;
+        }
         let number = self.next.load(Ordering::Relaxed);
         self.records.put(Record { number, ticks, kind, a, b });
         self.next.store(number + 1, Ordering::Release);
@@ -80,8 +87,10 @@ impl Trace {
     }
 
     /// See [`name_task`](crate::name_task).
-    pub fn name_task(&self, id: u64, name: &'static str) {
+    pub fn name_task(&self, ticks: u64, id: u64, name: &'static str) {
+        let name = Name::of(name);
         self.tasks.name(id, name);
+        self.mark(ticks, Kind::Named, id, name.0);
     }
 
     /// See [`ring`](crate::ring()).
@@ -134,6 +143,7 @@ impl Trace {
             let line: [u8; LINE_BYTES] = line(part, words);
             line.chunks(16).all(&mut print)
         };
+        self.grants[HELD].store(1, Ordering::Relaxed);
         let word = |word: &AtomicU64| word.load(Ordering::Relaxed);
         let head = [MAGIC, word(&self.hz), self.count(), word(&self.address)];
         let mut goes_on = print(Part::Head, head);
@@ -152,6 +162,7 @@ impl Trace {
         if goes_on {
             print(Part::End, head);
         }
+        self.grants[HELD].store(0, Ordering::Relaxed);
     }
 }
 

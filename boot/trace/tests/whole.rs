@@ -1,6 +1,6 @@
 //! A trace as a crash report prints it.
 
-use fata_trace::{Kind, MAGIC, Part, RECORDS, Record, Task, TaskState, Trace, parse};
+use fata_trace::{Kind, MAGIC, Name, Part, RECORDS, Record, Task, TaskState, Trace, parse};
 
 /// Everything that a trace prints, line by line.
 fn lines(trace: &Trace) -> Vec<(Part, [u64; 4])> {
@@ -35,8 +35,7 @@ fn what_was_kept_is_printed_and_read() {
     assert_eq!(lines[0], (Part::Head, [MAGIC, 62_500_000, 7, address]));
     assert_eq!(lines.last(), Some(&(Part::End, lines[0].1)));
     let tasks: Vec<_> = lines.iter().filter(|(part, _)| *part == Part::Task).collect();
-    let expected =
-        Task { id: task, state: TaskState::Waiting, polls: 1, name_address: 0, name_bytes: 0, ticks: 6 };
+    let expected = Task { id: task, state: TaskState::Waiting, polls: 1, name: Name(0), ticks: 6 };
     assert_eq!(tasks.iter().map(|(_, words)| Task::of(*words)).collect::<Vec<_>>(), [Some(expected)]);
     let records = lines.iter().filter(|(part, _)| *part == Part::Record);
     let records: Vec<_> = records.map(|(_, words)| Record::of(*words).expect("whole")).collect();
@@ -53,6 +52,21 @@ fn as_many_as_there_is_room_for_are_kept() {
     trace.read(|number, record| numbers.push((number, record.map(|record| record.a))));
     let expected: Vec<_> = (count - RECORDS as u64..count).map(|n| (n, Some(n))).collect();
     assert_eq!(numbers, expected);
+}
+
+#[test]
+fn what_happens_while_it_is_printed_is_not_kept() {
+    let trace = Box::new(Trace::new());
+    (0..10).for_each(|n| trace.mark(n, Kind::Turn, n, 0));
+    let mut lines = 0;
+    trace.dump(|piece| {
+        trace.mark(99, Kind::Notified, 1, 0);
+        lines += usize::from(piece.ends_with(b"\n"));
+        true
+    });
+    assert_eq!((lines, trace.count()), (12, 10));
+    trace.mark(100, Kind::Turn, 10, 0);
+    assert_eq!(trace.count(), 11);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -23,6 +23,7 @@ use crate::progress::Progress;
 use crate::qemu::{Killer, Process};
 use crate::qmp::Monitor;
 use crate::symbols::xen_function;
+use crate::trace::Trace;
 use crate::xenlog::{Source, Splitter};
 
 /// Xen wants modules on page boundaries; 2 MiB keeps addresses readable.
@@ -162,6 +163,8 @@ pub struct Dom0less {
     pub folder: Folder,
     /// When QEMU was started.
     pub started: Instant,
+    /// Who has it keeps the machine from going on by itself, if something else watches it.
+    hold: Option<Arc<Mutex<()>>>,
     _qemu: Process,
 }
 
@@ -219,15 +222,28 @@ impl Dom0less {
         let router =
             Router { xen: xen.clone(), guests: guests.clone(), gate, switch, machine: process.killer() };
         router.follow(serial);
+        let hold = Arc::new(Mutex::new(()));
         if let Some(address) = shutdown {
             let (stub, killer, count) = (Stub::open(next()?)?, process.killer(), guests.len());
+            let held = Arc::clone(&hold);
             thread::spawn(move || {
                 // An error means that the machine is gone, and with it what there was to watch.
-                let _ = watch_shutdowns(stub, address, &ends, count);
+                let _ = watch_shutdowns(stub, address, &ends, count, &held);
                 killer.kill();
             });
         }
-        Ok(Self { guests, xen, monitor, serial: second, folder, started, _qemu: process })
+        let hold = shutdown.is_some().then_some(hold);
+        Ok(Self { guests, xen, monitor, serial: second, folder, started, hold, _qemu: process })
+    }
+}
+
+impl Dom0less {
+    /// What the run times of all guests have kept. The machine stands still meanwhile.
+    pub fn traces(&mut self) -> Result<Vec<Trace>> {
+        let Some(hold) = &self.hold else { return self.monitor.traces(&self.folder.path) };
+        let _held = hold.lock().unwrap_or_else(PoisonError::into_inner);
+        // What watches it lets it go on.
+        self.monitor.traces_of_stopped(&self.folder.path)
     }
 }
 
@@ -294,9 +310,15 @@ impl Router {
 }
 
 /// Stops at each call of `domain_shutdown(struct domain *d, u8 reason)` until all domains have ended.
-fn watch_shutdowns(mut stub: Stub, address: u64, ends: &Ends, domains: usize) -> Result<()> {
+fn watch_shutdowns(
+    mut stub: Stub,
+    address: u64,
+    ends: &Ends,
+    domains: usize,
+    hold: &Mutex<()>,
+) -> Result<()> {
     loop {
-        let stopped = stub.run_to(address)?;
+        let stopped = stub.run_to(address, || drop(hold.lock()))?;
         let [domain, reason] = stopped.registers[..2] else { continue };
         // The address may mean something else to a guest.
         if stopped.exception_level != 2 {

@@ -18,6 +18,9 @@ pub(crate) struct Stopped {
     pub exception_level: u8,
 }
 
+/// Which of the registers the program counter is.
+const PC: usize = 32;
+
 impl Stub {
     /// Takes over the stream.
     pub(crate) fn open(stream: UnixStream) -> Result<Self> {
@@ -26,25 +29,33 @@ impl Stub {
         Ok(stub)
     }
 
-    /// Lets the machine run until a CPU is about to execute `address`.
-    pub(crate) fn run_to(&mut self, address: u64) -> Result<Stopped> {
+    /// Lets the machine run until a CPU is about to execute `address`. If somebody else stops it, it stands still until
+    /// `wait` returns.
+    pub(crate) fn run_to(&mut self, address: u64, wait: impl Fn()) -> Result<Stopped> {
         self.expect_ok(&format!("Z1,{address:x},4"))?;
-        self.ask("c")?;
-        let registers = decode(&self.ask("g")?)?;
-        // GDB's aarch64 core registers: 33 of 64 bits, then CPSR, of which bits 3:2 are the level.
-        let (wide, rest) = registers.split_at_checked(33 * 8).context("QEMU's registers are too few")?;
-        let stopped = Stopped {
-            registers: wide
-                .chunks_exact(8)
-                .filter_map(|r| r.first_chunk().copied())
-                .map(u64::from_le_bytes)
-                .collect(),
-            exception_level: rest.first().map_or(0, |cpsr| cpsr >> 2 & 3),
+        let stopped = loop {
+            self.ask("c")?;
+            let stopped = self.stopped()?;
+            if stopped.registers.get(PC) == Some(&address) {
+                break stopped;
+            }
+            wait();
         };
         // Get past it, so that the next run does not stop here at once.
         self.expect_ok(&format!("z1,{address:x},4"))?;
         self.ask("s")?;
         Ok(stopped)
+    }
+
+    fn stopped(&mut self) -> Result<Stopped> {
+        let registers = decode(&self.ask("g")?)?;
+        // GDB's aarch64 core registers: 33 of 64 bits, then CPSR, of which bits 3:2 are the level.
+        let (wide, rest) = registers.split_at_checked(33 * 8).context("QEMU's registers are too few")?;
+        let wide = wide.chunks_exact(8).filter_map(|r| r.first_chunk().copied());
+        Ok(Stopped {
+            registers: wide.map(u64::from_le_bytes).collect(),
+            exception_level: rest.first().map_or(0, |cpsr| cpsr >> 2 & 3),
+        })
     }
 
     /// Reads memory as the stopped CPU sees it.
@@ -121,11 +132,17 @@ mod tests {
 
     #[test]
     fn stops_at_an_address_and_reads_registers() {
-        let registers =
-            (0..33u64).map(|n| format!("{:016x}", n.swap_bytes())).collect::<String>() + "c9030000";
-        let answers = ["T05", "OK", "T05thread:01;", &registers, "OK", "T05", "0100"];
+        let at = |pc: u64| {
+            let all = (0..32u64).chain([pc]).map(|n| format!("{:016x}", n.swap_bytes()));
+            all.collect::<String>() + "c9030000"
+        };
+        // Somebody else stops it first.
+        let (elsewhere, there) = (at(0x100), at(0x200));
+        let answers = ["T05", "OK", "T02", &elsewhere, "T05thread:01;", &there, "OK", "T05", "0100"];
         let (mut stub, server) = stub(answers.map(str::to_owned).to_vec());
-        let stopped = stub.run_to(0x200).unwrap();
+        let waits = std::cell::Cell::new(0);
+        let stopped = stub.run_to(0x200, || waits.set(waits.get() + 1)).unwrap();
+        assert_eq!(waits.get(), 1);
         assert_eq!(stopped.registers[..4], [0, 1, 2, 3]);
         assert_eq!(stopped.exception_level, 2);
         assert_eq!(stub.memory(0x1000, 2).unwrap(), [1, 0]);

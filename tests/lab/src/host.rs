@@ -22,6 +22,7 @@ use crate::ports::{self, Ports};
 use crate::progress::Progress;
 use crate::qemu::{Invocation, Process};
 use crate::qmp::Monitor;
+use crate::trace::Trace;
 
 /// The board's memory, unless the configuration says otherwise.
 const MEMORY_MIB: u32 = 1024;
@@ -179,6 +180,11 @@ impl Dom0 {
     /// Runs a line of QEMU's monitor (`hostfwd_add tcp::8080-10.0.2.15:80`).
     pub fn monitor(&self, line: &str) -> Result<String> {
         self.monitor.lock().unwrap_or_else(PoisonError::into_inner).human(line)
+    }
+
+    /// What the run times of all guests have kept. The machine stands still meanwhile.
+    pub fn traces(&self) -> Result<Vec<Trace>> {
+        self.monitor.lock().unwrap_or_else(PoisonError::into_inner).traces(&self.folder.path)
     }
 
     /// Creates a domain with `xl create` and joins its console. It stays when it ends, until [`Self::destroy`].

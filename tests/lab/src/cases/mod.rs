@@ -29,6 +29,7 @@ mod sizes;
 mod store;
 mod three;
 mod tls;
+mod traces;
 mod trees;
 mod tutorial;
 mod vchan;
@@ -88,6 +89,7 @@ pub fn all() -> Vec<Case> {
     bare::add(&mut cases);
     sizes::add(&mut cases);
     media::add(&mut cases);
+    traces::add(&mut cases);
     cases
 }
 
