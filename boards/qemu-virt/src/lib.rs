@@ -14,14 +14,23 @@ pub const BOARD: Board = Board {
     title: "QEMU's virt machine",
     compatible: "linux,dummy-virt",
     tree: Tree::Qemu,
-    ram: &[Region { base: 0x4000_0000, size: 512 << 20 }],
+    ram: &[Region { base: 0x4000_0000, size: 1 << 30 }],
     guest: Expectations { gic: 3, timer: 27, event: 31, timer_hz: 62_500_000, memory_mib: None },
     xen: XenFacts {
         serial: "/pl011@9000000",
         args: &[],
         modules: Region { base: 0x4a00_0000, size: 256 << 20 },
-        // They cost Xen time, and nobody here uses them.
-        remove: &["/pcie@10000000", "/fw-cfg@9020000", "/platform-bus@c000000", "/flash@0", "/pmu"],
+        // They cost time, and nobody here uses them; Linux in dom0 ends at one of the last three.
+        remove: &[
+            "/pcie@10000000",
+            "/fw-cfg@9020000",
+            "/platform-bus@c000000",
+            "/flash@0",
+            "/pmu",
+            "/pl031@9010000",
+            "/pl061@9030000",
+            "/gpio-keys",
+        ],
         set: &[],
     },
     uboot: UBoot {
@@ -43,7 +52,7 @@ pub const BOARD: Board = Board {
     model: Model::Qemu(Qemu {
         machine: "virt,virtualization=on,gic-version=3",
         cpus: 1,
-        memory_mib: Some(512),
+        memory_mib: Some(1024),
         args: &["-cpu", "cortex-a76"],
         serial: 0,
         timer_hz: 62_500_000,

@@ -15,6 +15,7 @@ mod cpio;
 mod cpu;
 #[cfg(feature = "defmt")]
 mod decode;
+mod deployed;
 mod disk;
 mod dns;
 mod doctor;

@@ -8,6 +8,7 @@ use fata_deploy::{Deployment, Dom0Files, Domain, MediumFile, Plan, Sources, medi
 use fata_facts::{Board, Firmware, Place, Source};
 
 use crate::apt::{Apt, Host};
+use crate::deployed;
 use crate::image::{BuildRequest, replace};
 use crate::lab::Lab;
 use crate::machine::Config;
@@ -78,7 +79,7 @@ impl Lab {
         let parts = self.xen(version, ui)?;
         let tree = self.tree_of(&Config { board, ..Config::default() }, ui)?;
         let xen = read(&parts.hypervisor)?;
-        let dom0 = self.dom0_files(deployment, &parts, ui)?;
+        let dom0 = self.dom0_files(deployment, &images, &parts, ui)?;
         let dom0 = dom0.as_ref().map(|(kernel, ramdisk)| Dom0Files {
             kernel,
             ramdisk,
@@ -193,13 +194,16 @@ impl Lab {
     fn dom0_files(
         &self,
         deployment: &Deployment,
+        images: &[Vec<u8>],
         parts: &XenParts,
         ui: &Progress,
     ) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
         if deployment.dom0.value == fata_deploy::Dom0::None {
             return Ok(None);
         }
-        let ramdisk = read(&crate::host::initramfs(self, parts, ui)?)?;
+        let mut ramdisk = read(&crate::host::initramfs(self, parts, ui)?)?;
+        ramdisk.resize(ramdisk.len().next_multiple_of(4), 0);
+        ramdisk.extend(deployed::archive(deployment, images, parts)?);
         Ok(Some((read(&parts.kernel)?, ramdisk)))
     }
 
@@ -231,7 +235,7 @@ impl Lab {
     }
 }
 
-/// dom0's share of memory on a board.
+/// dom0's share of memory on a board. Linux needs room beside it, in pieces of 128 MiB, to map what domains lend it.
 const DOM0_MIB: u64 = 256;
 
 fn xen_version(deployment: &Deployment) -> Result<XenVersion> {

@@ -179,11 +179,11 @@ fn what_does_not_fit_is_refused_where_it_stands() {
         "x.toml:6: qemu-virt has no device uart; it has gpio",
     );
     refused(
-        plan(&domain("a", "memory_mib = 600")),
-        "x.toml:4: qemu-virt has too little memory: a wants 600 MiB",
+        plan(&domain("a", "memory_mib = 1100")),
+        "x.toml:4: qemu-virt has too little memory: a wants 1100 MiB",
     );
-    let two = domain("a", "memory_mib = 300") + &domain("b", "memory_mib = 300");
-    refused(plan(&two), "x.toml:8: qemu-virt has too little memory: b wants 300 MiB");
+    let two = domain("a", "memory_mib = 600") + &domain("b", "memory_mib = 600");
+    refused(plan(&two), "x.toml:8: qemu-virt has too little memory: b wants 600 MiB");
     refused(plan(&domain("a", "load_at = 0x40400000")), "x.toml:4: a at 0x40400000 lies over xen");
     refused(plan(&domain("a", "load_at = 0x49fff000")), "x.toml:4: a does not fit at 0x49fff000");
     refused(plan(&domain("a", "load_at = 0x59fff000")), "x.toml:4: a does not fit at 0x59fff000");

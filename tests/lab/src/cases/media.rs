@@ -9,7 +9,7 @@ use fata_boards::find;
 use fata_deploy::Deployment;
 use fata_facts::Board;
 
-use super::{Case, Context, READY, must_say, plain};
+use super::{Case, Context, MIR_CONSOLE_FILES, READY, must_say, plain};
 use crate::console::{Console, Transcript};
 use crate::machine::Folder;
 use crate::media::{Media, MediaWish};
@@ -30,6 +30,7 @@ pub(super) fn add(cases: &mut Vec<Case>) {
     cases.push(Case::media("qemu-virt/uboot-tftp", from_tftp));
     cases.push(Case::media("qemu-virt/same-bytes", same_bytes));
     cases.push(Case { image: "log-console", ..Case::media("qemu-virt/uboot-three", three) });
+    cases.push(Case { image: MIR_CONSOLE_FILES, ..Case::media("qemu-virt/uboot-dom0", dom0) });
 }
 
 impl Case {
@@ -116,6 +117,28 @@ fn three(ctx: &Context<'_>) -> Result<()> {
     machine.console.send("stats\r")?;
     let said = machine.console.expect("a sensor came 1 times", ctx.left())?;
     must_say(&said, " lines, 0 missing")
+}
+
+/// Catches: a dom0 that finds no room beside our modules, and domains of xl that do not start or have no disk.
+fn dom0(ctx: &Context<'_>) -> Result<()> {
+    let image = ctx.built.image.display();
+    let text = format!(
+        "dom0 = \"debian\"\n[[domain]]\nname = \"files\"\nimage = {image:?}\nmemory_mib = 32\n\
+         disks = [\"format=raw,vdev=xvda,access=ro,target=/dev/vda1\"]\n"
+    );
+    let deployment = Deployment::parse("disk.toml", &text)?;
+    let mut wish = MediaWish::new(ctx.lab, "disk", deployment, &PathBuf::new(), board(VIRT)?);
+    wish.out = ctx.lab.dir().join("media").join(ctx.name.replace('/', "-"));
+    let media = ctx.lab.media(&wish, &Progress::quiet())?;
+    let drive = start::drive(wish.board, &option_value(&media.medium));
+    let machine = Machine::start(ctx, &wish, &media, &drive)?;
+    machine.console.expect("dom0: /deploy/files.cfg has started", ctx.left())?;
+    machine.console.expect("~ # ", ctx.left())?;
+    machine.console.send("xl console files\r")?;
+    machine.console.expect(READY, ctx.left())?;
+    machine.console.send("blk\r")?;
+    // The first partition of the medium that all this came from.
+    machine.console.expect("xvda", ctx.left()).map(drop)
 }
 
 fn greets(ctx: &Context<'_>, machine: &Machine) -> Result<()> {
