@@ -6,6 +6,7 @@ mod build;
 mod check_unsafe;
 mod clean_lab;
 mod doctor;
+mod far_end;
 mod image;
 mod lint;
 mod payload;

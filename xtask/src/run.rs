@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 use std::process::{self, Command};
 use std::time::{Duration, Instant};
 
+use crate::far_end;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use fata_facts::{Board, Model};
 use fata_lab::{
-    ATTACH, Annotator, BuildRequest, Config, Contents, Cpu, DiskWish, Dom0, Dom0less, DomU, End, Forward,
-    Gic, Guest, Hidden, Lab, Left, Optimise, Progress, Recording, Symboliser, Terminal, Trace, Transcript,
-    Vif, VifWish, XenVersion, XlDomU,
+    ATTACH, Annotator, BuildRequest, Config, Contents, Cpu, DeviceNode, DiskWish, Dom0, Dom0less, DomU, End,
+    Forward, Gic, Guest, Hidden, Lab, Left, Optimise, Progress, Recording, Symboliser, Terminal, Trace,
+    Transcript, Vif, VifWish, XenVersion, XlDomU,
 };
 
 /// Where Xen loads a guest's image (xen/include/public/arch-arm.h, GUEST_RAM0_BASE).
@@ -54,6 +55,13 @@ pub(crate) struct Options {
     #[arg(long, value_name = "BOARD", default_value = "qemu-virt", value_parser = board,
           conflicts_with_all = ["dom0", "net", "forward", "pcap", "beside"])]
     board: &'static Board,
+    /// Give it a device of the board, as its crate calls it, such as gpio; may be repeated
+    #[arg(long = "device", value_name = "NAME",
+          conflicts_with_all = ["dom0", "net", "forward", "pcap", "beside"])]
+    devices: Vec<String>,
+    /// Have the far end of the board's other serial port, which --device uart may be, on this TCP port of this machine
+    #[arg(long, value_name = "PORT", conflicts_with_all = ["dom0", "net", "forward", "pcap", "beside"])]
+    serial: Option<u16>,
     /// Interrupt controller of the board qemu-virt
     #[arg(long, default_value = "3", value_parser = ["2", "3"], conflicts_with = "board")]
     gic: String,
@@ -231,6 +239,18 @@ impl Options {
         Ok(format!("{} expect={expected}", self.args).trim_start().to_owned())
     }
 
+    /// What the guest's device tree says of the devices it is given.
+    fn passed(&self) -> Result<Vec<DeviceNode>> {
+        let node = |name: &String| {
+            let device = self.board.device(name).with_context(|| {
+                let names: Vec<_> = self.board.devices.iter().map(|device| device.name).collect();
+                format!("{} has no device {name}; it has {}", self.board.title, names.join(", "))
+            })?;
+            Ok(DeviceNode::from(device))
+        };
+        self.devices.iter().map(node).collect()
+    }
+
     fn xen(&self) -> Result<XenVersion> {
         self.xen.parse().map_err(anyhow::Error::msg)
     }
@@ -265,6 +285,8 @@ impl Options {
             qemu_args: self.qemu_args.clone(),
             gdb_port: self.gdb,
             watch_args: ATTACH.map(str::to_owned).into(),
+            // Xen has one of the two that QEMU's boards have.
+            second_serial: self.serial.and_then(|_| self.board.qemu()).map(|model| 1 - model.serial.min(1)),
             // Debian's Xen lets a domain share with dom0 alone.
             xen_args: if self.beside.is_empty() { Vec::new() } else { vec!["xsm=dummy".to_owned()] },
             timeout: limit.map_or(NO_LIMIT, |limit| limit + GRACE),
@@ -302,7 +324,11 @@ impl Options {
         }
         let mut domu = DomU::new(image.file.clone(), self.memory);
         domu.bootargs = self.command_line()?;
-        let machine = Dom0less::boot(lab, &config, &[domu], progress)?;
+        domu.devices.nodes = self.passed()?;
+        let mut machine = Dom0less::boot(lab, &config, &[domu], progress)?;
+        if let (Some(port), Some(line)) = (self.serial, machine.serial.take()) {
+            far_end::offer(line, port)?;
+        }
         let guest = machine.guests.first().context("Xen has no domain to start")?.clone();
         Ok((Machine::Dom0less(machine), guest))
     }

@@ -58,7 +58,8 @@ const UART: Device = Device {
 /// The pins of QEMU's `virt`, with a lamp at the sixth and the board's own button at the fourth, and its second port.
 fn virt_devices() -> PartialTree {
     let pins = fata_qemu_virt::BOARD.device("gpio").map(DeviceNode::from);
-    let pins = pins.map(|pins| DeviceNode { phandle: Some(1), ..pins });
+    // By the standard bindings, other than a board's crate says it.
+    let pins = pins.map(|pins| DeviceNode { phandle: Some(1), properties: Vec::new(), ..pins });
     let holder = |kind: &str, label: &str, line| DeviceNode {
         name: kind.to_owned(),
         compatible: vec![kind.to_owned()],
