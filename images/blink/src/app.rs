@@ -79,12 +79,14 @@ pub async fn app<C: Read + Write>(
         told.say(remark);
     }
     if things == (0, 0, 0) {
-        told.say("nothing to drive was passed through".into());
         told.over.set(true);
     }
     // What they say together goes out together.
     while let Some(line) = told.more.until(|| next(&told)).await {
         terminal.print(&|out| writeln!(out, "{line}")).await?;
+    }
+    if things == (0, 0, 0) {
+        return terminal.say("FAILURE: nothing to drive was passed through\n").await;
     }
     let (changes, presses, echoed) = (told.changes.get(), told.presses.get(), told.echoed.get());
     let sleeps = rt.stats().idles;
