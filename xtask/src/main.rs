@@ -9,6 +9,7 @@ mod doctor;
 mod far_end;
 mod image;
 mod lint;
+mod new_board;
 mod payload;
 mod run;
 mod setup;
@@ -49,6 +50,7 @@ enum Command {
     Test(test::Options),
     Trace(trace::Options),
     Lint(lint::Options),
+    NewBoard(new_board::Options),
     Soak(soak::Options),
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -78,6 +80,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Test(options) => test::run(&options),
         Command::Trace(options) => trace::run(options),
         Command::Lint(options) => lint::run(&options),
+        Command::NewBoard(options) => new_board::run(&options),
         Command::Soak(options) => soak::run(&options),
         Command::Bench(bench) => bench::run(&bench),
     }

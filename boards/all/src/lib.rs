@@ -8,8 +8,11 @@ use fata_facts::Board;
 pub const BOARDS: &[&Board] = &[
     // A line each.
     &fata_imx8mp_evk::BOARD,
+    &fata_kria_kv260::BOARD,
     &fata_qemu_virt::BOARD,
     &fata_raspberry_pi_4::BOARD,
+    &fata_rockpro64::BOARD,
+    &fata_template::BOARD,
     &fata_versal::BOARD,
     &fata_zcu102::BOARD,
 ];

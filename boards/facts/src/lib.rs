@@ -46,6 +46,8 @@ pub enum Tree {
     Qemu,
     /// Debian's linux-image for arm64 has it, below `usr/lib/linux-image-*/`: `broadcom/bcm2711-rpi-4-b.dtb`.
     Debian(&'static str),
+    /// It came with the board: a file in this source tree, `boards/NAME/board.dtb`.
+    File(&'static str),
 }
 
 /// How Xen is started.
@@ -55,6 +57,8 @@ pub struct XenFacts {
     pub serial: &'static str,
     /// More of its command line that this board cannot do without, each with its reason in the board's docs.
     pub args: &'static [&'static str],
+    /// How many CPUs it brings up.
+    pub cpus: u32,
     /// Where images and other modules may lie while it starts: RAM that neither firmware nor device tree, U-Boot, or
     /// Xen's own image is in.
     pub modules: Region,
@@ -186,6 +190,8 @@ pub struct Qemu {
     pub memory_mib: Option<u32>,
     /// More.
     pub args: &'static [&'static str],
+    /// More, so that only its first CPU runs: others may spin until Xen has use for them, each on a CPU of this machine.
+    pub one_cpu: &'static [&'static str],
     /// Which of QEMU's serial ports is Xen's, counted from 0.
     pub serial: usize,
     /// Ticks of its counter in a second, whatever the board's does.

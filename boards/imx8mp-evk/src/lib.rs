@@ -31,6 +31,7 @@ pub const BOARD: Board = Board {
     xen: XenFacts {
         serial: "serial1",
         args: &[],
+        cpus: 4,
         // Above what U-Boot loads and where QEMU puts its device tree (0x48000000).
         modules: Region { base: 0x5000_0000, size: 256 << 20 },
         remove: &[],
@@ -70,6 +71,7 @@ pub const BOARD: Board = Board {
             cpus: 4,
             memory_mib: Some(512),
             args: &[],
+            one_cpu: &[],
             serial: 1,
             timer_hz: 8_000_000,
         },

@@ -19,6 +19,7 @@ pub const BOARD: Board = Board {
     xen: XenFacts {
         serial: "/pl011@9000000",
         args: &[],
+        cpus: 1,
         modules: Region { base: 0x4a00_0000, size: 256 << 20 },
         // They cost time, and nobody here uses them; Linux in dom0 ends at one of the last three.
         remove: &[
@@ -55,6 +56,7 @@ pub const BOARD: Board = Board {
         cpus: 1,
         memory_mib: Some(1024),
         args: &["-cpu", "cortex-a76"],
+        one_cpu: &[],
         serial: 0,
         timer_hz: 62_500_000,
     }),

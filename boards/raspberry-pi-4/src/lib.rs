@@ -33,6 +33,7 @@ pub const BOARD: Board = Board {
     xen: XenFacts {
         serial: "serial1",
         args: &[],
+        cpus: 4,
         // Above what U-Boot loads (to 0x2700000) and where QEMU puts its device tree (0x8000000).
         modules: Region { base: 0x1000_0000, size: 256 << 20 },
         remove: &[],
@@ -87,6 +88,8 @@ pub const BOARD: Board = Board {
         cpus: 4,
         memory_mib: None,
         args: &[],
+        // The others wait busily at the spin table.
+        one_cpu: &["-global", "bcm283x-base.enabled-cpus=1"],
         serial: 1,
         timer_hz: 62_500_000,
     }),

@@ -29,6 +29,7 @@ pub const BOARD: Board = Board {
     xen: XenFacts {
         serial: "/uart@ff000000",
         args: &[],
+        cpus: 1,
         // Above QEMU's device tree (0x8000000), below where U-Boot loads.
         modules: Region { base: 0x1000_0000, size: 128 << 20 },
         remove: &[],
@@ -56,6 +57,7 @@ pub const BOARD: Board = Board {
         cpus: 4,
         memory_mib: Some(2048),
         args: &[],
+        one_cpu: &[],
         serial: 0,
         timer_hz: 62_500_000,
     }),

@@ -20,6 +20,15 @@ use fata_facts::{
     XenFacts,
 };
 
+/// The interrupt controller's registers.
+#[rustfmt::skip]
+const GIC: &[u32] = &[
+    0, 0xf901_0000, 0, 0x1_0000, // distributor
+    0, 0xf902_f000, 0, 0x2000, // CPU interface
+    0, 0xf904_0000, 0, 0x2_0000, // for Xen
+    0, 0xf906_f000, 0, 0x2000, // CPU interface of guests
+];
+
 /// The board.
 pub const BOARD: Board = Board {
     name: "zcu102",
@@ -32,32 +41,12 @@ pub const BOARD: Board = Board {
     xen: XenFacts {
         serial: "serial0",
         args: &[],
+        cpus: 4,
         // Above QEMU's device tree (0x8000000), below where U-Boot loads.
         modules: Region { base: 0x1000_0000, size: 128 << 20 },
         remove: &[],
         // Of the interrupt controller, as above: distributor, CPU interface, and the same for guests.
-        set: &[Cells {
-            path: "/axi/interrupt-controller@f9010000",
-            property: "reg",
-            cells: &[
-                0,
-                0xf901_0000,
-                0,
-                0x1_0000, // distributor
-                0,
-                0xf902_f000,
-                0,
-                0x2000, // CPU interface
-                0,
-                0xf904_0000,
-                0,
-                0x2_0000, // for Xen
-                0,
-                0xf906_f000,
-                0,
-                0x2000, // CPU interface of guests
-            ],
-        }],
+        set: &[Cells { path: "/axi/interrupt-controller@f9010000", property: "reg", cells: GIC }],
     },
     // include/configs/xilinx_zynqmp.h: ENV_MEM_LAYOUT_SETTINGS.
     uboot: UBoot { xen: 0x1800_0000, tree: 0x4000_0000, from: "mmc 0:1", packaged: None },
@@ -93,6 +82,7 @@ pub const BOARD: Board = Board {
         memory_mib: Some(2048),
         // It has a sound card in its display port.
         args: &["-audio", "none"],
+        one_cpu: &[],
         serial: 0,
         timer_hz: 62_500_000,
     }),

@@ -1,6 +1,6 @@
 /* Counts instructions per domain: a domain's own, and Xen's on its behalf.
  *
- * A TCG plugin for QEMU 10 with one CPU. Build: cc -shared -fPIC -O2 -nostdlib -o count.so count.c
+ * A TCG plugin for QEMU 10; of several CPUs Xen may use the first alone (maxcpus=1), which is counted. Build: cc -shared -fPIC -O2 -nostdlib -o count.so count.c
  * (without libraries: all it calls is in the QEMU process, whatever C library that has).
  *
  * Arguments, all numbers as C writes them:
@@ -8,6 +8,7 @@
  *   xen=START:END          virtual addresses of the hypervisor
  *   entry=ADDRESS          where a domain's first instruction is: its counters start from 0 there
  *   uart=ADDRESS           the machine's serial port, a physical address
+ *   cpus=N                 how many CPUs the machine has, 1 if nothing is said
  *   run=NAME:ADDRESS       an event when a domain first comes here ...
  *   store=NAME:START:END   ... or when the code at `entry` first writes here; virtual addresses
  *   lines=START:END        an event when the code at `entry` writes a line feed here; virtual addresses
@@ -117,6 +118,7 @@ static struct watch { const char *name; uint64_t start, end; bool is_store; } wa
 static unsigned n_watches;
 static uint64_t lines_start, lines_end;
 static uint64_t xen_start = 0x0a0000000000, xen_end = 0x0b0000000000;
+static int cpus = 1;
 static uint64_t entry = 0x40000000, entry_end = 0x44000000, uart = 0x9000000;
 
 static FILE *out, *profile;
@@ -418,6 +420,9 @@ static void on_translate(plugin_id id, struct block *block)
 
 static void on_cpu_init(plugin_id id, unsigned cpu)
 {
+    /* Others may be of another kind. */
+    if (cpu)
+        return;
     glib_array *array = qemu_plugin_get_registers();
     const register_descriptor *all = (const void *)array->data;
     for (unsigned i = 0; i < array->len; i++) {
@@ -447,6 +452,8 @@ static bool set(char *argument)
         return (*(is_out ? &out : &profile) = fopen(value, "w")) != NULL;
     if (!strcmp(argument, "entry"))
         return entry = strtoull(value, NULL, 0), entry_end = entry + 0x4000000, true;
+    if (!strcmp(argument, "cpus"))
+        return cpus = strtol(value, NULL, 0), true;
     if (!strcmp(argument, "uart"))
         return uart = strtoull(value, NULL, 0), true;
     if (!strcmp(argument, "xen") && colon)
@@ -475,8 +482,8 @@ EXPORT int qemu_plugin_install(plugin_id id, const plugin_info *info, int argc, 
         }
         free(argument);
     }
-    if (!out || info->smp_vcpus != 1) {
-        fprintf(stderr, "count: needs out=FILE and a machine with one CPU\n");
+    if (!out || info->smp_vcpus != cpus) {
+        fprintf(stderr, "count: needs out=FILE and cpus=%d\n", info->smp_vcpus);
         return 1;
     }
     setvbuf(out, NULL, _IOLBF, 0);

@@ -74,6 +74,7 @@ impl Lab {
         let board = config.board;
         let file = match board.tree {
             Tree::Debian(path) => self.device_trees(ui)?.join(path),
+            Tree::File(path) => self.workspace().join(path),
             Tree::Qemu => {
                 let mut args = config.machine_args(memory_mib)?;
                 // QEMU describes the ports that lines are for.
@@ -113,7 +114,8 @@ impl Config {
             (machine, self.cpus, vec!["-cpu", cpu])
         } else {
             let model = self.model()?;
-            (model.machine.to_owned(), model.cpus, model.args.to_vec())
+            let one_cpu = if self.all_cpus { &[] } else { model.one_cpu };
+            (model.machine.to_owned(), model.cpus, [model.args, one_cpu].concat())
         };
         let mut args = vec!["-M".to_owned(), machine];
         args.extend(more.into_iter().map(str::to_owned));

@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use fata_boot::info::Region;
 use fata_facts::Board;
 
+use crate::boards::is_virt;
 use crate::dom0less::DomU;
 use crate::dtb::HostTree;
 use crate::lab::Lab;
@@ -66,6 +67,8 @@ pub struct Config {
     pub dom0_memory_mib: Option<u32>,
     /// Physical CPUs; other boards than QEMU's `virt` have theirs.
     pub cpus: u32,
+    /// Whether Xen uses all of them on boards other than QEMU's `virt`; else it uses one, which is quicker.
+    pub all_cpus: bool,
     /// Counts instructions instead of time: one a nanosecond, the same in every run.
     pub icount: bool,
     /// The number of another serial port, as QEMU counts them, which is for a domain.
@@ -94,6 +97,7 @@ impl Default for Config {
             memory_mib: None,
             dom0_memory_mib: None,
             cpus: 1,
+            all_cpus: false,
             icount: false,
             second_serial: None,
             reserved: Vec::new(),
@@ -118,7 +122,8 @@ impl Config {
     pub(crate) fn xen_command_line(&self, more: &str) -> String {
         let xen = &self.board.xen;
         let serial = format!("console=dtuart dtuart={}", xen.serial);
-        [&*serial, XEN_ARGS, &xen.args.join(" "), more, &self.xen_args.join(" ")]
+        let cpus = if is_virt(self.board) || self.all_cpus { "" } else { "maxcpus=1" };
+        [&*serial, XEN_ARGS, cpus, &xen.args.join(" "), more, &self.xen_args.join(" ")]
             .iter()
             .filter(|a| !a.is_empty())
             .copied()

@@ -38,6 +38,13 @@ pub fn contradictions(board: &Board, survey: &Survey) -> Vec<String> {
     let hz = survey.timer_hz.map_or(board.guest.timer_hz, u64::from);
     must(hz == board.guest.timer_hz, format!("the counter runs at {hz} Hz, not {}", board.guest.timer_hz));
 
+    let cpus = survey.startable_cpus();
+    // Some may be unlike the first, and not used.
+    must(
+        (1..=cpus).contains(&(board.xen.cpus as usize)),
+        format!("Xen can start {cpus} CPUs, not {}", board.xen.cpus),
+    );
+
     let serial = board.xen.serial;
     let path = survey.resolve(serial);
     let port = survey.ports.iter().find(|port| Some(&port.device.path) == path.as_ref());

@@ -208,6 +208,29 @@ impl Survey {
         device_at(&self.gics, path, &line)
     }
 
+    /// How many CPUs Xen can start: the first runs already, and of the others it has to be told how.
+    pub fn startable_cpus(&self) -> usize {
+        self.cpus.iter().enumerate().filter(|(n, method)| *n == 0 || method.is_some()).count()
+    }
+
+    /// The cells of a property of the node at `path`.
+    pub fn cells(&self, path: &str, name: &str) -> Option<Vec<u32>> {
+        self.tree.find_node(path).filter(|node| node.property(name).is_some()).map(|node| cells(node, name))
+    }
+
+    /// Blocks of pins, those in use.
+    pub fn pins(&self) -> Vec<DeviceFound> {
+        let mut found = Vec::new();
+        let root = &self.tree.root;
+        walk(root, &mut vec![root], &mut String::new(), &mut |path, line| {
+            if line.last().is_some_and(|node| node.property("gpio-controller").is_some()) {
+                let device = device_at(&self.gics, path, line);
+                found.extend(device.filter(|it| it.enabled && !it.registers.is_empty()));
+            }
+        });
+        found
+    }
+
     /// Whether the node at `path` has this property.
     pub fn has_property(&self, path: &str, name: &str) -> bool {
         self.tree.find_node(path).is_some_and(|node| node.property(name).is_some())

@@ -18,8 +18,15 @@ const GPIO: Device = Device {
     interrupts: &[145, 30],
     cells: &[],
 };
-const QEMU: Qemu =
-    Qemu { machine: "acme", cpus: 1, memory_mib: None, args: &[], serial: 0, timer_hz: 62_500_000 };
+const QEMU: Qemu = Qemu {
+    machine: "acme",
+    cpus: 1,
+    memory_mib: None,
+    args: &[],
+    one_cpu: &[],
+    serial: 0,
+    timer_hz: 62_500_000,
+};
 const BOARD: Board = Board {
     name: "acme",
     title: "Acme",
@@ -30,6 +37,7 @@ const BOARD: Board = Board {
     xen: XenFacts {
         serial: "serial1",
         args: &[],
+        cpus: 1,
         modules: region(0x1000_0000, 0x1000_0000),
         remove: &["/soc/dma@7e100000"],
         set: &[Cells { path: "/soc/dma@7e100000", property: "reg", cells: &[0, 0] }],
@@ -100,6 +108,13 @@ fn blob() -> Vec<u8> {
                 .text("serial2", "/soc/serial@7e203000"),
         )
         .child(Node::new("chosen").text("stdout-path", "serial1:115200n8"))
+        .child(
+            // The last one nobody can start.
+            Node::new("cpus")
+                .child(Node::new("cpu@0").text("device_type", "cpu"))
+                .child(Node::new("cpu@1").text("device_type", "cpu").text("enable-method", "psci"))
+                .child(Node::new("cpu@2").text("device_type", "cpu")),
+        )
         .child(Node::new("memory@0").text("device_type", "memory").cells("reg", &[0, 0, 0x4000_0000]))
         .child(
             Node::new("reserved-memory")
@@ -152,6 +167,7 @@ fn each_fact_that_is_wrong_is_told() {
     let xen = || XenFacts {
         serial: BOARD.xen.serial,
         args: &[],
+        cpus: 1,
         modules: BOARD.xen.modules,
         remove: &[],
         set: &[],
@@ -164,6 +180,8 @@ fn each_fact_that_is_wrong_is_told() {
         ("have interrupts", Board { guest: Expectations { timer: 26, ..guest }, ..BOARD }),
         ("have interrupts", Board { guest: Expectations { event: 30, ..guest }, ..BOARD }),
         ("runs at 8000000 Hz", Board { guest: Expectations { timer_hz: 1, ..guest }, ..BOARD }),
+        ("can start 2 CPUs, not 3", Board { xen: XenFacts { cpus: 3, ..xen() }, ..BOARD }),
+        ("can start 2 CPUs, not 0", Board { xen: XenFacts { cpus: 0, ..xen() }, ..BOARD }),
         ("no serial port serial9", Board { xen: XenFacts { serial: "serial9", ..xen() }, ..BOARD }),
         ("no serial port serial2", Board { xen: XenFacts { serial: "serial2", ..xen() }, ..BOARD }),
         ("cannot print on serial0", Board { xen: XenFacts { serial: "serial0", ..xen() }, ..BOARD }),

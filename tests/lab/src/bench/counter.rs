@@ -7,6 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use object::{Object, ObjectSymbol};
 
+use crate::boards::is_virt;
 use crate::lab::{Lab, short_hash};
 use crate::machine::{Config, Folder};
 use crate::progress::Progress;
@@ -48,7 +49,14 @@ impl Counter {
 
     /// Has the machine count. `main` is the address of the guest's main function from the start of its image.
     pub fn attach(&self, config: &mut Config, main: Option<u64>) {
-        config.watch_args.extend(["-plugin".to_owned(), self.plugin(main)]);
+        let mut plugin = self.plugin(main);
+        // The board's own number of CPUs, of which Xen uses one.
+        if !is_virt(config.board)
+            && let Some(model) = config.board.qemu()
+        {
+            plugin += &format!(",cpus={}", model.cpus);
+        }
+        config.watch_args.extend(["-plugin".to_owned(), plugin]);
     }
 
     /// Has it count, and write down how often each instruction of the latest guest is executed.

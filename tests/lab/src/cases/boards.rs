@@ -24,6 +24,9 @@ pub(super) fn add(cases: &mut Vec<Case>) {
             Model::Qemu(_) => {
                 cases.push(case(board, "greets", greets));
                 cases.push(case(board, "crash", crashes));
+                if board.xen.cpus > 1 {
+                    cases.push(case(board, "all-cpus", all_cpus));
+                }
             }
             Model::Mute(..) => cases.push(case(board, "greets-unheard", greets_unheard)),
             Model::None(_) => {}
@@ -56,6 +59,14 @@ fn greets(ctx: &Context<'_>, board: &'static Board) -> Result<()> {
     ensure!(number(&clock, "counter")? * 1_000_000 <= expected.timer_hz, "another rate:\n{clock}");
     guest.console.send("poweroff\r")?;
     ctx.end(guest, End::PowerOff)
+}
+
+/// Catches: a board whose other CPUs Xen does not find, or cannot start.
+fn all_cpus(ctx: &Context<'_>, board: &'static Board) -> Result<()> {
+    let config = Config { board, all_cpus: true, ..ctx.config(Spot::DOM0LESS) };
+    let machine = ctx.dom0less(&config, &[ctx.domu(&Wish::args("quiet"))])?;
+    ctx.prompt(&machine.guests[0])?;
+    must_say(&machine.xen.text(), &format!("Brought up {} CPUs", board.xen.cpus))
 }
 
 /// Catches: the same, where Xen cannot print: what it would have is in its console ring.
