@@ -2,6 +2,7 @@
 
 mod base;
 mod block;
+mod boards;
 mod boot;
 mod chart;
 mod dns;
@@ -34,6 +35,7 @@ pub(crate) enum Bench {
     Http(http::Options),
     Https(https::Options),
     Vchan(vchan::Options),
+    Boards(boards::Options),
     Boot(boot::Options),
     Profile(profile::Options),
 }
@@ -49,6 +51,7 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
         Bench::Http(options) => http::run(options),
         Bench::Https(options) => https::run(options),
         Bench::Vchan(options) => vchan::run(options),
+        Bench::Boards(options) => boards::run(options),
         Bench::Boot(options) => boot::run(options),
         Bench::Profile(options) => profile::run(options),
     }
