@@ -41,8 +41,8 @@ pub const BOARD: Board = Board {
         remove: &[],
         set: &[],
     },
-    // include/configs/rk3399_common.h, and Debian's build says the same.
-    uboot: UBoot { xen: 0x208_0000, tree: 0x1e0_0000, from: "mmc 1:1", packaged: None },
+    // include/configs/rk3399_common.h, and Debian's build says the same; Xen a little further, at a multiple of 2 MiB.
+    uboot: UBoot { xen: 0x220_0000, tree: 0x1e0_0000, from: "mmc 1:1", packaged: None },
     medium: Medium { table: Table::Gpt, first_partition_mib: 16 },
     // doc/board/rockchip/rockchip.rst.
     firmware: &[

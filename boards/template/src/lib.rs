@@ -30,7 +30,7 @@ pub const BOARD: Board = Board {
         remove: &[],
         set: &[],
     },
-    // board/emulation/qemu-arm/qemu-arm.env: kernel_addr_r, fdt_addr_r.
+    // board/emulation/qemu-arm/qemu-arm.env: kernel_addr_r, up to a multiple of 2 MiB, and fdt_addr_r.
     uboot: UBoot { xen: 0x4040_0000, tree: 0x4400_0000, from: "mmc 0:1", packaged: None },
     // What comes before the first partition is the firmware's: not known.
     medium: Medium { table: Table::Mbr, first_partition_mib: 16 },

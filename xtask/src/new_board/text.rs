@@ -160,7 +160,9 @@ impl Port<'_> {
         }
         let [xen, tree, _] = self.uboot();
         match self.chip.and_then(|chip| chip.uboot) {
-            Some((_, _, _, cite)) => line(format!("// {cite}: kernel_addr_r, fdt_addr_r.")),
+            Some((_, _, _, cite)) => {
+                line(format!("// {cite}: kernel_addr_r, up to a multiple of 2 MiB, and fdt_addr_r."))
+            }
             None => line(
                 "// Guesses: `printenv kernel_addr_r fdt_addr_r` at U-Boot's prompt says what they are."
                     .to_owned(),
@@ -196,11 +198,14 @@ impl Port<'_> {
         text
     }
 
-    /// Where U-Boot loads Xen, the device tree and its script; without knowledge, guesses.
+    /// Where U-Boot loads Xen, the device tree and its script; without knowledge, guesses. Xen stands at a multiple of 2 MiB:
+    /// U-Boot would move it there otherwise, over whatever that is in.
     pub(super) fn uboot(&self) -> [u64; 3] {
         let start = self.ram.first().map_or(0, |bank| bank.base);
         let guess = [0x20_0000, 0x400_0000, 0x500_0000].map(|at| start + at);
-        self.chip.and_then(|chip| chip.uboot).map_or(guess, |(xen, tree, script, _)| [xen, tree, script])
+        let places = self.chip.and_then(|chip| chip.uboot).map(|(xen, tree, script, _)| [xen, tree, script]);
+        let [xen, tree, script] = places.unwrap_or(guess);
+        [xen.next_multiple_of(2 << 20), tree, script]
     }
 
     /// The path of the interrupt controller whose CPU interface has to be shown elsewhere, and its registers then.
