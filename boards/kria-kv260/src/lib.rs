@@ -56,7 +56,7 @@ pub const BOARD: Board = Board {
         compatible: "xlnx,zynqmp-gpio-1.0",
         registers: Region { base: 0xff0a_0000, size: 0x1000 },
         interrupts: &[48],
-        cells: &[("fata,led", &[7]), ("fata,button", &[12])],
+        cells: &[("fata,led", &[7]), ("fata,button", &[12, 1])],
     }],
     model: Model::Qemu(Qemu {
         machine: "xlnx-zcu102,virtualization=on",

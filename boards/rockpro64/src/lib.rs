@@ -66,7 +66,7 @@ pub const BOARD: Board = Board {
             compatible: "rockchip,gpio-bank",
             registers: Region { base: 0xff72_0000, size: 0x1000 },
             interrupts: &[46],
-            cells: &[("fata,led", &[11]), ("fata,button", &[5])],
+            cells: &[("fata,led", &[11]), ("fata,button", &[5, 1])],
         },
         Device {
             name: "gpio2",
