@@ -33,6 +33,7 @@ mod tls_pem_der;
 mod tls_to_client;
 mod tls_to_server;
 mod vchan_peer;
+mod vchan_static;
 mod xenbus_nodes;
 mod xenstore_replies;
 
@@ -61,5 +62,6 @@ pub use tls_pem_der::tls_pem_der;
 pub use tls_to_client::tls_to_client;
 pub use tls_to_server::tls_to_server;
 pub use vchan_peer::vchan_peer;
+pub use vchan_static::vchan_static;
 pub use xenbus_nodes::xenbus_nodes;
 pub use xenstore_replies::xenstore_replies;

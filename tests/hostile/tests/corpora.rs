@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 type Target = fn(&[u8]);
 
 /// Of all targets, by name, with the folder of its corpus.
-const TARGETS: [(&str, &str, Target); 27] = [
+const TARGETS: [(&str, &str, Target); 28] = [
     ("address_words", "address-words", fata_hostile::address_words),
     ("block_backend", "block-backend", fata_hostile::block_backend),
     ("cloud_disks", "cloud-disks", fata_hostile::cloud_disks),
@@ -35,6 +35,7 @@ const TARGETS: [(&str, &str, Target); 27] = [
     ("tls_to_client", "tls-to-client", fata_hostile::tls_to_client),
     ("tls_to_server", "tls-to-server", fata_hostile::tls_to_server),
     ("vchan_peer", "vchan-peer", fata_hostile::vchan_peer),
+    ("vchan_static", "vchan-static", fata_hostile::vchan_static),
     ("xenbus_nodes", "xenbus-nodes", fata_hostile::xenbus_nodes),
     ("xenstore_replies", "xenstore-replies", fata_hostile::xenstore_replies),
 ];
@@ -87,5 +88,5 @@ macro_rules! corpora {
 }
 
 corpora! {
-    address_words block_backend cloud_disks disk_files disk_tables dns_query dns_zone dt_parse dt_print http_chunks http_requests http_responses http_urls net_backend resolve_answers ring_front site_blob site_rules stack_addresses stack_frames time_answers tls_pem_der tls_to_client tls_to_server vchan_peer xenbus_nodes xenstore_replies
+    address_words block_backend cloud_disks disk_files disk_tables dns_query dns_zone dt_parse dt_print http_chunks http_requests http_responses http_urls net_backend resolve_answers ring_front site_blob site_rules stack_addresses stack_frames time_answers tls_pem_der tls_to_client tls_to_server vchan_peer vchan_static xenbus_nodes xenstore_replies
 }
