@@ -7,6 +7,8 @@
 mod address_words;
 mod block_backend;
 mod cloud_disks;
+mod deploy_file;
+mod deploy_tree;
 mod disk_files;
 mod disk_tables;
 mod dns_query;
@@ -40,6 +42,8 @@ mod xenstore_replies;
 pub use address_words::address_words;
 pub use block_backend::block_backend;
 pub use cloud_disks::cloud_disks;
+pub use deploy_file::deploy_file;
+pub use deploy_tree::deploy_tree;
 pub use disk_files::disk_files;
 pub use disk_tables::disk_tables;
 pub use dns_query::dns_query;

@@ -9,10 +9,12 @@ use std::path::{Path, PathBuf};
 type Target = fn(&[u8]);
 
 /// Of all targets, by name, with the folder of its corpus.
-const TARGETS: [(&str, &str, Target); 28] = [
+const TARGETS: [(&str, &str, Target); 30] = [
     ("address_words", "address-words", fata_hostile::address_words),
     ("block_backend", "block-backend", fata_hostile::block_backend),
     ("cloud_disks", "cloud-disks", fata_hostile::cloud_disks),
+    ("deploy_file", "deploy-files", fata_hostile::deploy_file),
+    ("deploy_tree", "device-trees", fata_hostile::deploy_tree),
     ("disk_files", "disk-files", fata_hostile::disk_files),
     ("disk_tables", "disk-tables", fata_hostile::disk_tables),
     ("dns_query", "dns-query", fata_hostile::dns_query),
@@ -88,5 +90,5 @@ macro_rules! corpora {
 }
 
 corpora! {
-    address_words block_backend cloud_disks disk_files disk_tables dns_query dns_zone dt_parse dt_print http_chunks http_requests http_responses http_urls net_backend resolve_answers ring_front site_blob site_rules stack_addresses stack_frames time_answers tls_pem_der tls_to_client tls_to_server vchan_peer vchan_static xenbus_nodes xenstore_replies
+    address_words block_backend cloud_disks deploy_file deploy_tree disk_files disk_tables dns_query dns_zone dt_parse dt_print http_chunks http_requests http_responses http_urls net_backend resolve_answers ring_front site_blob site_rules stack_addresses stack_frames time_answers tls_pem_der tls_to_client tls_to_server vchan_peer vchan_static xenbus_nodes xenstore_replies
 }

@@ -130,7 +130,7 @@ impl Lab {
                 (Ok(contents), Place::File) => files.push(file(firmware.file, contents)),
                 (Ok(contents), Place::Sector(sector)) => raw.push((sector, contents)),
                 (Err(error), _) => {
-                    missing.push(format!("{}, which {}: {error:#}", firmware.file, firmware.purpose));
+                    missing.push(format!("{} ({}): {error:#}", firmware.file, firmware.purpose));
                 }
             }
         }
@@ -273,4 +273,35 @@ fn write_sparse(path: &Path, bytes: &[u8]) -> Result<()> {
 fn executable(path: &Path) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
     Ok(fs::set_permissions(path, fs::Permissions::from_mode(0o755))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fata_deploy::Refusals;
+
+    #[test]
+    fn an_image_that_is_missing_is_named_with_its_line() {
+        let lab = Lab::open().unwrap();
+        let refused = |image: &str| {
+            let text = format!("[[domain]]\nname = \"one\"\nimage = {image:?}\n");
+            let deployment = Deployment::parse("x.toml", &text).unwrap();
+            let base = Path::new("/no/such");
+            let wish = MediaWish::new(&lab, "x", deployment, base, &fata_qemu_virt::BOARD);
+            let error = lab.images_of(&wish, &Progress::quiet()).unwrap_err();
+            error.downcast_ref::<Refusals>().expect("the file is to blame").to_string()
+        };
+        let text = refused("mir-konsole");
+        assert!(text.starts_with("x.toml:3: there is no image mir-konsole; there are "), "{text}");
+        assert!(text.contains("mir-console"), "{text}");
+        let text = refused("./one.img");
+        assert!(text.starts_with("x.toml:3: /no/such/./one.img cannot be read: No such file"), "{text}");
+    }
+
+    #[test]
+    fn a_xen_that_is_missing_is_named_with_its_line() {
+        let text = "[xen]\nversion = \"4.3\"\n[[domain]]\nname = \"one\"\nimage = \"i\"\n";
+        let error = xen_version(&Deployment::parse("x.toml", text).unwrap()).unwrap_err();
+        assert_eq!(error.to_string(), "x.toml:2: there is no Xen 4.3 here; there are 4.20 and 4.17");
+    }
 }

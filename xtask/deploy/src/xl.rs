@@ -35,7 +35,7 @@ pub fn config(domain: &Domain, folder: &str) -> String {
     text
 }
 
-/// A string as xl's parser reads it: what it cannot say is not in names and arguments (see the checks).
+/// A string as xl's parser reads it (tools/libs/util/libxlu_cfg_l.l).
 fn quoted(text: &str) -> String {
-    if text.contains('"') { format!("'{text}'") } else { format!("\"{text}\"") }
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }

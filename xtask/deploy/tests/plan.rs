@@ -166,7 +166,7 @@ fn a_dom0_comes_first_and_offers_xenstore() {
     let config = xl::config(&deployment.domains[0], "/boot/");
     assert_eq!(
         config,
-        "name = \"one\"\nkernel = \"/boot/one.img\"\nmemory = 16\nvcpus = 1\nextra = 'x \"y\"'\n\
+        "name = \"one\"\nkernel = \"/boot/one.img\"\nmemory = 16\nvcpus = 1\nextra = \"x \\\"y\\\"\"\n\
          vif = [\"bridge=xenbr0\"]\non_poweroff = \"destroy\"\non_reboot = \"restart\"\non_crash = \"preserve\"\n"
     );
     assert!(plan_with(&text, &images, None).is_err());
