@@ -59,7 +59,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     // As people write it. Without rustfmt it is only less pretty.
     let _ = Command::new("rustfmt").args(["--edition", "2024"]).arg(board.join("src/lib.rs")).status();
-    println!("made {}; read and complete src/lib.rs there, then:", board.display());
+    println!("made boards/{}; read and complete src/lib.rs there, then:", options.name);
     println!("  cargo test -p fata-boards");
     println!("  cargo xtask test --lab-only --filter boards/{}/", options.name);
     if chip.is_some_and(|chip| chip.model.is_some()) {
