@@ -7,7 +7,9 @@ use fata_lab::{Lab, Progress, XenVersion};
 
 pub(crate) fn run() -> Result<()> {
     let started = Instant::now();
-    Lab::open()?.fetch(&XenVersion::ALL, &Progress::new())?;
+    let (lab, progress) = (Lab::open()?, Progress::new());
+    lab.fetch(&XenVersion::ALL, &progress)?;
+    lab.device_trees(&progress)?;
     println!("ready after {:.1} s; next: cargo xtask run mir-console", started.elapsed().as_secs_f32());
     Ok(())
 }

@@ -72,6 +72,7 @@ impl Lab {
         findings.extend(self.examine_toolchain(debian));
         findings.push(self.examine_qemu(debian));
         findings.extend(XenVersion::ALL.map(|version| self.examine_xen(version, debian)));
+        findings.push(self.examine_trees(debian));
         findings
     }
 
@@ -116,6 +117,19 @@ impl Lab {
                 Finding::ready("QEMU", format!("{major}.{minor}.{micro}{note}"))
             }
             Err(error) => Finding::missing("QEMU", format!("{error:#}"), "install qemu-system-aarch64"),
+        }
+    }
+
+    fn examine_trees(&self, debian: bool) -> Finding {
+        const WHAT: &str = "boards' device trees";
+        if std::env::var_os("FATA_TREES_DIR").is_some() || self.has_part("trees").is_some() {
+            return Finding::ready(WHAT, "from Debian's kernel");
+        }
+        match debian {
+            true => Finding::fetchable(WHAT, "will be unpacked from Debian's kernel"),
+            false => {
+                Finding::missing(WHAT, "not there", "unpack Debian's linux-image-arm64, set FATA_TREES_DIR")
+            }
         }
     }
 
