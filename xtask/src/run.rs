@@ -1,7 +1,7 @@
 //! `xtask run`: boots an image under real Xen and joins the terminal to its console.
 
 use std::env;
-use std::fs::File;
+use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{self, Command};
@@ -14,11 +14,9 @@ use fata_facts::{Board, Model};
 use fata_lab::{
     ATTACH, Annotator, BuildRequest, Config, Contents, Cpu, DeviceNode, DiskWish, Dom0, Dom0less, DomU, End,
     Forward, Gic, Guest, Hidden, Lab, Left, Optimise, Progress, Recording, Symboliser, Terminal, Trace,
-    Transcript, Vif, VifWish, XenVersion, XlDomU,
+    Transcript, Vif, VifWish, XenVersion, XlDomU, gdb_script,
 };
 
-/// Where Xen loads a guest's image (xen/include/public/arch-arm.h, GUEST_RAM0_BASE).
-const GUEST_BASE: u64 = 0x4000_0000;
 /// Without a time limit the machine still ends some day.
 const NO_LIMIT: Duration = Duration::from_secs(10 * 365 * 86_400);
 /// What the machine gets on top of the time limit, to be stopped in good order.
@@ -86,7 +84,7 @@ pub(crate) struct Options {
     /// Keep what the run time and drivers do, for `cargo xtask trace NAME --attach`
     #[arg(long)]
     pub(crate) trace: bool,
-    /// Wait for GDB on this port before Xen starts
+    /// Wait for GDB on this port before Xen starts; writes a script for it, and implies --trace
     #[arg(long, value_name = "PORT", num_args = 0..=1, default_missing_value = "1234")]
     gdb: Option<u16>,
     /// One more argument for QEMU; may be repeated
@@ -137,13 +135,34 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let progress = Progress::new();
     let image = options.image(&lab, &progress)?;
     if let (Some(port), Some(elf)) = (options.gdb, &image.elf) {
-        eprintln!("[waiting for gdb-multiarch -ex 'add-symbol-file {} -o {GUEST_BASE:#x}' \\", elf.display());
-        eprintln!("   -ex 'target remote :{port}' -ex 'hbreak *{GUEST_BASE:#x}' -ex continue]");
+        wait_for_gdb(&lab, &image.name, elf, port, &progress)?;
     }
     if let Some(signal) = session(options, &lab, &image, &progress, None)? {
         // As a shell reports it.
         process::exit(128 + signal);
     }
+    Ok(())
+}
+
+/// Writes what GDB is to read, and says how to start it.
+fn wait_for_gdb(lab: &Lab, name: &str, elf: &Path, port: u16, progress: &Progress) -> Result<()> {
+    let folder = lab.dir().join("runs").join(format!("run-{name}-gdb"));
+    let write = |file: &str, text: String| -> Result<PathBuf> {
+        let path = folder.join(file);
+        fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(path)
+    };
+    let script = write("gdb-script", gdb_script(elf, &format!(":{port}"))?)?;
+    let is_installed = Command::new("gdb-multiarch").arg("--version").output().is_ok();
+    let gdb = match is_installed {
+        true => "gdb-multiarch".to_owned(),
+        false => {
+            let line = lab.gdb(progress)?.shell_line()?;
+            format!("sh {}", write("gdb", format!("{line} \"$@\"\n"))?.display())
+        }
+    };
+    eprintln!("[waiting for {gdb} -x {}; then continue, and fata-help]", script.display());
     Ok(())
 }
 
@@ -264,7 +283,9 @@ impl Options {
         request.cpu = self.cpu;
         request.features.push("default".to_owned());
         request.features.extend(self.defmt.then(|| "defmt".to_owned()));
-        request.features.extend(self.trace.then(|| "trace".to_owned()));
+        // What GDB's commands read.
+        let is_traced = self.trace || self.gdb.is_some();
+        request.features.extend(is_traced.then(|| "trace".to_owned()));
         lab.fetch(&[self.xen()?], progress)?;
         let built = lab.build(&request, progress)?;
         Ok(Image { name: request.name, file: built.image, elf: Some(built.elf) })
@@ -411,7 +432,7 @@ fn wish(name: &str, what: &str) -> Result<DiskWish> {
     if let Ok(mib) = what.parse() {
         return Ok(DiskWish::new(name, mib));
     }
-    let contents = std::fs::read(what).with_context(|| format!("cannot read {what} for a disk"))?;
+    let contents = fs::read(what).with_context(|| format!("cannot read {what} for a disk"))?;
     let bytes = (contents.len() as u64).next_multiple_of(512);
     Ok(DiskWish { bytes, contents: Contents::Bytes(contents), ..DiskWish::new(name, 0) })
 }

@@ -13,8 +13,10 @@ pub fn recent(print: impl FnMut(&[u8])) {
 
 /// The last `N` bytes of lines.
 ///
-/// Made of atomics, so that it can be read whatever its writer was doing when it was stopped. Threads that
+/// Made of atomics, so that it can be read whatever its writer was doing when it was stopped. Debuggers
+/// read it, too (tests/lab/src/debugger.gdb). Threads that
 /// write at a time would garble each other's lines, and no more; a unikernel has one.
+#[repr(C)]
 pub(crate) struct Recorder<const N: usize> {
     bytes: [AtomicU8; N],
     /// How many were ever written.

@@ -13,6 +13,7 @@ mod console;
 mod control;
 mod cpio;
 mod cpu;
+mod debugger;
 #[cfg(feature = "defmt")]
 mod decode;
 mod deployed;
@@ -76,6 +77,7 @@ pub use cases::{Case, all as cases};
 pub use console::{Console, Transcript};
 pub use control::Output;
 pub use cpu::Cpu;
+pub use debugger::{Gdb, gdb_script};
 #[cfg(feature = "defmt")]
 pub use decode::Decoder;
 pub use disk::{Contents, Disk, DiskWish, Vbd};

@@ -14,6 +14,7 @@ mod dialogue;
 mod disks;
 mod dns;
 mod ends;
+mod gdb;
 mod greets;
 mod hardship;
 mod idle;
@@ -90,6 +91,7 @@ pub fn all() -> Vec<Case> {
     sizes::add(&mut cases);
     media::add(&mut cases);
     traces::add(&mut cases);
+    gdb::add(&mut cases);
     cases
 }
 
