@@ -5,14 +5,17 @@
 
 extern crate alloc;
 
+mod chacha;
 mod gcm;
+#[cfg(test)]
+mod tests;
 
+use crate::chacha::ChaCha;
 use crate::gcm::Gcm;
+use aes::cipher::KeyInit;
+use aes::cipher::array::{Array, ArraySize};
 use aes::{Aes128Enc, Aes256Enc};
 use alloc::boxed::Box;
-use chacha20poly1305::ChaCha20Poly1305;
-use chacha20poly1305::aead::inout::InOutBuf;
-use chacha20poly1305::aead::{AeadInOut, Key, KeyInit, Nonce, Tag};
 use zeroize::Zeroize;
 
 /// What each of them adds.
@@ -57,40 +60,37 @@ impl Cipher {
         match self {
             Self::Aes128 => Box::new(Gcm::new(keyed::<Aes128Enc>(key))),
             Self::Aes256 => Box::new(Gcm::new(keyed::<Aes256Enc>(key))),
-            Self::ChaCha20 => Box::new(Keyed(keyed::<ChaCha20Poly1305>(key))),
+            Self::ChaCha20 => Box::new(ChaCha::new(key)),
         }
     }
 }
 
 fn keyed<A: KeyInit>(key: &[u8]) -> A {
-    let mut whole = Key::<A>::default();
-    let len = whole.len().min(key.len());
-    whole[..len].copy_from_slice(&key[..len]);
-    let keyed = A::new(&whole);
-    whole[..].zeroize();
+    let mut key = whole(key);
+    let keyed = A::new(&key);
+    key.zeroize();
     keyed
 }
 
-struct Keyed<A>(A);
+/// A key of the length that is called for.
+fn whole<N: ArraySize>(key: &[u8]) -> Array<u8, N> {
+    let mut whole = Array::default();
+    let len = whole.len().min(key.len());
+    whole[..len].copy_from_slice(&key[..len]);
+    whole
+}
 
-impl<A: AeadInOut + Send + Sync> Aead for Keyed<A>
-where
-    for<'a> &'a Nonce<A>: From<&'a [u8; NONCE]>,
-    for<'a> &'a Tag<A>: From<&'a [u8; TAG]>,
-{
-    fn seal(&self, nonce: &[u8; NONCE], also: &[u8], data: &mut [u8]) -> [u8; TAG] {
-        let mut tag = [0; TAG];
-        match self.0.encrypt_inout_detached(nonce.into(), also, InOutBuf::from(&mut *data)) {
-            Ok(sealed) => tag.copy_from_slice(&sealed),
-            // Beyond 64 GiB only; then nothing is said rather than something in the clear.
-            Err(_) => data.fill(0),
-        }
-        tag
+/// Mixes data with as much of what a cipher gives.
+#[inline(always)]
+fn mix(data: &mut [u8], with: &[u8]) {
+    const WIDE: usize = 16;
+    let ((data, rest), (with, rest_with)) = (data.as_chunks_mut::<WIDE>(), with.as_chunks::<WIDE>());
+    // Whatever is not the end has its other in the same place.
+    let rest_with = with.get(data.len()).map_or(rest_with, |wide| wide);
+    for (data, with) in data.iter_mut().zip(with) {
+        *data = (u128::from_ne_bytes(*data) ^ u128::from_ne_bytes(*with)).to_ne_bytes();
     }
-
-    fn open(&self, nonce: &[u8; NONCE], also: &[u8], data: &mut [u8], tag: &[u8; TAG]) -> Result<(), Broken> {
-        self.0
-            .decrypt_inout_detached(nonce.into(), also, InOutBuf::from(data), tag.into())
-            .map_err(|_| Broken)
+    for (data, with) in rest.iter_mut().zip(rest_with) {
+        *data ^= with;
     }
 }
