@@ -353,13 +353,26 @@ fn translated(mut at: u64, line: &[&DeviceTreeNode]) -> Option<u64> {
 
 /// The interrupts of the last of `line`, if they are those of one of `gics`.
 fn interrupts(gics: &[Gic], line: &[&DeviceTreeNode]) -> Vec<u32> {
-    let parent = line.iter().rev().find_map(|node| cells(node, "interrupt-parent").first().copied());
-    let gic = parent.and_then(|parent| gics.iter().find(|gic| gic.phandle == parent));
-    let (Some(node), Some(gic)) = (line.last(), gic) else { return Vec::new() };
+    let Some(node) = line.last() else { return Vec::new() };
+    let known = |phandle: u32| gics.iter().find(|gic| gic.phandle == phandle);
     let id = |cells: &[u32]| match cells {
         [0, spi, ..] => spi.checked_add(32),
         [1, ppi, ..] => ppi.checked_add(16),
         _ => None,
     };
-    cells(node, "interrupts").chunks_exact(gic.cells).filter_map(id).collect()
+    // Each with its own parent; how long those of others are is not known here.
+    let mut found = Vec::new();
+    let all = cells(node, "interrupts-extended");
+    let mut rest = &all[..];
+    while let Some((gic, after)) = rest.split_first().and_then(|(&at, after)| Some((known(at)?, after)))
+        && let Some((one, after)) = after.split_at_checked(gic.cells)
+    {
+        found.extend(id(one));
+        rest = after;
+    }
+    let parent = line.iter().rev().find_map(|node| cells(node, "interrupt-parent").first().copied());
+    if let Some(gic) = parent.and_then(known).filter(|_| all.is_empty()) {
+        found.extend(cells(node, "interrupts").chunks_exact(gic.cells).filter_map(id));
+    }
+    found
 }

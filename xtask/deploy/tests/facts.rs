@@ -126,7 +126,7 @@ fn blob() -> Vec<u8> {
         .child(
             Node::new("timer")
                 .text("compatible", "arm,armv8-timer")
-                .cells("interrupts", &[1, 13, 4, 1, 14, 4, 1, 11, 4, 1, 10, 4])
+                .cells("interrupts-extended", &[7, 1, 13, 4, 7, 1, 14, 4, 7, 1, 11, 4, 7, 1, 10, 4])
                 .cells("clock-frequency", &[8_000_000]),
         )
         .child(Node::new("psci").text("compatible", "arm,psci-1.0\0arm,psci").text("method", "smc"))
