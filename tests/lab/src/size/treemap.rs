@@ -54,7 +54,7 @@ pub fn treemap(sizes: &Sizes, title: &str) -> String {
         let bytes: Vec<_> = items.iter().map(|item| item.bytes).collect();
         for (item, frame) in items.iter().zip(laid_out(&bytes, inner)) {
             // Smaller ones show the crate's colour.
-            if frame.width * frame.height >= 24.0 {
+            if frame.width * frame.height >= 240.0 {
                 let fill = format!("hsl({hue},{saturation}%,88%)");
                 rectangle(&mut svg, frame, &fill, &item.name, item.bytes);
                 label(&mut svg, frame, short(&item.name), "fill=\"#333\"");
