@@ -29,7 +29,9 @@ pub(super) fn add(cases: &mut Vec<Case>) {
     cases.push(Case::media("qemu-virt/uboot-other-file", other_file));
     cases.push(Case::media("qemu-virt/uboot-tftp", from_tftp));
     cases.push(Case::media("qemu-virt/same-bytes", same_bytes));
-    cases.push(Case { image: "log-console", ..Case::media("qemu-virt/uboot-three", three) });
+    // They are compiled before it starts.
+    let beside = &["logger", "sensor"];
+    cases.push(Case { image: "log-console", beside, ..Case::media("qemu-virt/uboot-three", three) });
     cases.push(Case { image: MIR_CONSOLE_FILES, ..Case::media("qemu-virt/uboot-dom0", dom0) });
 }
 
