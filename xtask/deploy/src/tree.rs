@@ -95,6 +95,10 @@ impl HostTree {
         for path in remove {
             host.remove(path);
         }
+        // Xen takes it for another /chosen, and so do those who look for ours.
+        if let Some(odd) = host.names().find(|name| name.starts_with("chosen@")) {
+            bail!("this device tree has a node /{odd}");
+        }
         if host.tree.root.child("chosen").is_none() {
             host.tree.root.add_child(new_node("chosen".to_owned())?);
         }
@@ -381,6 +385,14 @@ mod tests {
         let tree = reread(&host);
         let chosen = tree.find_node("/chosen").unwrap();
         assert!(chosen.property("rng-seed").is_none() && chosen.property("kaslr-seed").is_none());
+    }
+
+    #[test]
+    fn a_second_chosen_is_refused() {
+        let mut tree = DeviceTree::new();
+        tree.root.add_child(DeviceTreeNode::new("chosen@1000").unwrap());
+        let error = HostTree::parse(&tree.to_dtb(), &[], "serial0").unwrap_err();
+        assert_eq!(error.to_string(), "this device tree has a node /chosen@1000");
     }
 
     #[test]
