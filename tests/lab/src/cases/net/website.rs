@@ -39,7 +39,7 @@ pub(super) fn add(cases: &mut Vec<Case>) {
     ] {
         cases.push(case_with(IMAGE, name, 300, move |ctx, network| {
             let tools = ctx.lab.tools(On::Dom0, &Progress::quiet())?;
-            network.dom0.push_tools(&tools, &["curl", "socat"])?;
+            network.dom0.push_tools(&tools, &["curl", "socat", "wrk"])?;
             run(&Web { ctx, network })
         }));
     }
@@ -150,6 +150,20 @@ impl Web<'_> {
         let said =
             self.network.dom0.sh(&format!("/tools/socat -t 10 - TCP:10.0.0.{SUBJECT}:80 </tmp/said 2>&1"))?;
         Ok(said.replace('\r', ""))
+    }
+
+    /// Has wrk ask for one page for two seconds, on so many connections at once. Nothing may go wrong; how many it gets is said.
+    fn wrk(&self, connections: u32, url: &str) -> Result<u64> {
+        let said = self
+            .network
+            .dom0
+            .sh(&format!("/tools/wrk -t 1 -c {connections} -d 2s --timeout 20s '{url}' 2>&1"))?;
+        let wrong = ["Socket errors", "Non-2xx", "unable"].into_iter().find(|word| said.contains(word));
+        ensure!(wrong.is_none(), "wrk is not content: {said}");
+        let asked = said.lines().find_map(|line| line.trim().split_once(" requests in "));
+        let asked = asked.with_context(|| format!("wrk says {said:?}"))?.0.parse()?;
+        ensure!(asked > u64::from(connections), "wrk got {asked} pages in two seconds: {said}");
+        Ok(asked)
     }
 
     /// A number that the guest says before a word, when it is asked how it is.
@@ -343,6 +357,7 @@ fn https(web: &Web<'_>) -> Result<()> {
             ensure!(web.body()? == file.bytes, "{path} came with other bytes");
         }
     }
+    web.wrk(4, &format!("https://10.0.0.{SUBJECT}/about/"))?;
     // Several over one connection.
     let urls = format!("{CASTLE}/ https://{CASTLE}/about/").replace(' ', "' '");
     let (_, reused) = curl("-o /dev/null -o /dev/null -w '%{num_connects}'", &urls)?;
@@ -380,6 +395,10 @@ fn many(web: &Web<'_>) -> Result<()> {
     (domu.kernel, domu.memory_mib) = (made.image, 48);
     let guest = web.ready(web.network.dom0.create(&domu)?)?;
     let dom0 = web.network.dom0;
+    // What wrk has asked for has been answered.
+    let before = web.number(&guest, "requests")?;
+    let asked = web.wrk(16, &format!("http://10.0.0.{SUBJECT}/about/"))?;
+    ensure!(web.number(&guest, "requests")? >= before + asked, "wrk got more than was asked for");
     let left = web.ctx.left().as_secs();
     dom0.sh(&format!(
         "ulimit -n {}; /tmp/fata-peer idle 10.0.0.{SUBJECT} {IDLE} >/tmp/idle 2>&1 & echo $! >/tmp/idle.pid",
