@@ -14,7 +14,8 @@ use crate::parts::XenVersion;
 
 const MEMORY_MIB: u32 = 512;
 /// Memory of vchans: where there is RAM that neither Xen nor a module is in, and where its guests see it.
-const HOST: [u64; 2] = [0x5f00_0000, 0x5f10_0000];
+const HOST: u64 = 0x5f00_0000;
+const APART: u64 = 1 << 20;
 const GUEST: [u64; 2] = [0x3400_0000, 0x3410_0000];
 const BYTES: u64 = 0x3000;
 /// Ports are each domain's own.
@@ -34,15 +35,29 @@ pub(super) fn add(cases: &mut Vec<Case>) {
             add("three-logger-crashes", logger_crashes);
         }
     }
+    for board in fata_boards::BOARDS.iter().filter(|board| BOARDS.contains(&board.name)) {
+        let name = format!("boards/{}/three-sensor-crashes", board.name);
+        let run = move |ctx: &Context<'_>| {
+            let config = Config { board, ..ctx.config(Spot::DOM0LESS) };
+            // The end of the window that modules are in, of which these are few.
+            let three = Three::start_on(ctx, config, board.xen.modules.end() - 2 * APART)?;
+            crash_sensor(ctx, &three)
+        };
+        let case = Case::named(name, Box::new(run));
+        cases.push(Case { image: "log-console", beside: &["logger", "sensor"], ..case });
+    }
 }
 
+/// Models of boards that do this as well.
+const BOARDS: [&str; 2] = ["raspberry-pi-4", "versal"];
+
 /// An end of the vchan of this number: what the domain calls it, and whether it is the server.
-fn end(number: usize, port: u32, name: &str, serve: bool) -> (StaticEvent, DeviceNode) {
+fn end(host: u64, number: usize, port: u32, name: &str, serve: bool) -> (StaticEvent, DeviceNode) {
     let text = |text: &str| Value::Strings(vec![text.to_owned()]);
     let node = DeviceNode {
         name: format!("vchan@{:x}", GUEST[number]),
         compatible: vec!["fata,static-vchan".to_owned()],
-        registers: vec![Mapping { host: HOST[number], bytes: BYTES, guest: GUEST[number] }],
+        registers: vec![Mapping { host: host + number as u64 * APART, bytes: BYTES, guest: GUEST[number] }],
         properties: vec![
             ("fata,name".to_owned(), text(name)),
             ("fata,port".to_owned(), Value::Cells(vec![port])),
@@ -60,6 +75,12 @@ struct Three {
 
 impl Three {
     fn start(ctx: &Context<'_>, spot: Spot) -> Result<Self> {
+        let config = Config { memory_mib: Some(MEMORY_MIB), ..ctx.config(spot) };
+        Self::start_on(ctx, config, HOST)
+    }
+
+    /// On this machine, with memory of vchans from `host` on.
+    fn start_on(ctx: &Context<'_>, config: Config, host: u64) -> Result<Self> {
         let domu = |built: &crate::image::Built, args: &str, ends: Vec<(StaticEvent, DeviceNode)>| {
             let (events, nodes) = ends.into_iter().unzip();
             DomU {
@@ -70,12 +91,15 @@ impl Three {
             }
         };
         let domus = [
-            domu(ctx.built, "", vec![end(1, PORT, "logger", false)]),
-            domu(ctx.beside[0], "", vec![end(0, PORT, "sensor", true), end(1, PORT + 1, "console", true)]),
-            domu(ctx.beside[1], "every=100", vec![end(0, PORT, "logger", false)]),
+            domu(ctx.built, "", vec![end(host, 1, PORT, "logger", false)]),
+            domu(
+                ctx.beside[0],
+                "",
+                vec![end(host, 0, PORT, "sensor", true), end(host, 1, PORT + 1, "console", true)],
+            ),
+            domu(ctx.beside[1], "every=100", vec![end(host, 0, PORT, "logger", false)]),
         ];
-        let reserved = HOST.map(|base| (base, BYTES)).to_vec();
-        let config = Config { memory_mib: Some(MEMORY_MIB), reserved, ..ctx.config(spot) };
+        let config = Config { reserved: vec![(host, BYTES), (host + APART, BYTES)], ..config };
         let machine = ctx.dom0less(&config, &domus)?;
         ctx.expect(&machine.guests[0], "reading 1,")?;
         // How long that takes says something of this host, too, so nothing is asked of it.
@@ -124,7 +148,10 @@ fn in_order(shown: &str, readings: u64) -> Result<()> {
 
 /// All lines arrive. The sensor crashes; logger and console say so, and go on.
 fn sensor_crashes(ctx: &Context<'_>, spot: Spot) -> Result<()> {
-    let three = Three::start(ctx, spot)?;
+    crash_sensor(ctx, &Three::start(ctx, spot)?)
+}
+
+fn crash_sensor(ctx: &Context<'_>, three: &Three) -> Result<()> {
     let console = three.console();
     ctx.expect(console, &format!("reading {READINGS},"))?;
     in_order(&three.shown(), READINGS)?;
