@@ -13,7 +13,7 @@ const TARGETS: [(&str, &str, Target); 30] = [
     ("address_words", "address-words", fata_hostile::address_words),
     ("block_backend", "block-backend", fata_hostile::block_backend),
     ("cloud_disks", "cloud-disks", fata_hostile::cloud_disks),
-    ("deploy_file", "deploy-files", fata_hostile::deploy_file),
+    ("deploy_file", "deploy-file", fata_hostile::deploy_file),
     ("deploy_tree", "device-trees", fata_hostile::deploy_tree),
     ("disk_files", "disk-files", fata_hostile::disk_files),
     ("disk_tables", "disk-tables", fata_hostile::disk_tables),

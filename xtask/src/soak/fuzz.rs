@@ -38,6 +38,9 @@ impl Manner {
             Some("ring") => {
                 Self { corpus: "rings".to_owned(), sanitizer: "none", arguments: &["-timeout=20"] }
             }
+            Some("deploy") if target.ends_with("tree") => {
+                Self { corpus: "device-trees".to_owned(), sanitizer: "none", arguments: &["-timeout=20"] }
+            }
             _ => Self { corpus, sanitizer: "none", arguments: &["-timeout=20"] },
         }
     }
