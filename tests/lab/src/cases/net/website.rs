@@ -153,6 +153,7 @@ impl Web<'_> {
     }
 
     /// Has wrk ask for one page for two seconds, on so many connections at once. Nothing may go wrong; how many it gets is said.
+    /// The address has a port: dom0 has no list of services.
     fn wrk(&self, connections: u32, url: &str) -> Result<u64> {
         let said = self
             .network
@@ -357,7 +358,7 @@ fn https(web: &Web<'_>) -> Result<()> {
             ensure!(web.body()? == file.bytes, "{path} came with other bytes");
         }
     }
-    web.wrk(4, &format!("https://10.0.0.{SUBJECT}/about/"))?;
+    web.wrk(4, &format!("https://10.0.0.{SUBJECT}:443/about/"))?;
     // Several over one connection.
     let urls = format!("{CASTLE}/ https://{CASTLE}/about/").replace(' ', "' '");
     let (_, reused) = curl("-o /dev/null -o /dev/null -w '%{num_connects}'", &urls)?;
@@ -397,7 +398,7 @@ fn many(web: &Web<'_>) -> Result<()> {
     let dom0 = web.network.dom0;
     // What wrk has asked for has been answered.
     let before = web.number(&guest, "requests")?;
-    let asked = web.wrk(16, &format!("http://10.0.0.{SUBJECT}/about/"))?;
+    let asked = web.wrk(16, &format!("http://10.0.0.{SUBJECT}:80/about/"))?;
     ensure!(web.number(&guest, "requests")? >= before + asked, "wrk got more than was asked for");
     let left = web.ctx.left().as_secs();
     dom0.sh(&format!(
