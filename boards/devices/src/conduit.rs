@@ -5,7 +5,7 @@
 //! there are N vchans, `NAME-0` and so on. Both ends must be told the same number.
 //!
 //! A name alone, as in `vchan://logger`, is that of a vchan that was laid out before the domains started
-//! ([`Vchans::with_statics`]); so is any other that one of these has.
+//! (`Vchans::with_statics`, feature `statics`); so is any other that one of these has.
 //!
 //! The other domain is a number, or a name whose number is, or will be, at `data/peers/` of our own domain in Xenstore. Numbers
 //! are known when domains have been created, which is too late for their command lines. A listener follows that node when a
@@ -27,10 +27,13 @@ use core::time::Duration;
 use embedded_io_async::ErrorKind;
 use fata_conduit::{Accept, Duplex, Outside};
 use fata_rt::Rt;
-use fata_vchan::{Meeting, StaticPlace, StaticVchan, Vchan, connect, listen};
+use fata_vchan::{Meeting, Vchan, connect, listen};
+#[cfg(feature = "statics")]
+use fata_vchan::{StaticPlace, StaticVchan};
 use fata_xenstore::{Watch, Xenstore};
 use xen_hyp::{DomId, Platform, Signal, Xen};
 
+#[cfg(feature = "statics")]
 mod statics;
 
 /// Streams of one service at a time, at most: each has two rings and a grant for each of their pages.
@@ -200,19 +203,20 @@ pub struct Vchans<P: Platform> {
     /// Which streams of which services we are a client of.
     used: Rc<RefCell<BTreeMap<String, Vec<bool>>>>,
     freed: Rc<Signal>,
+    #[cfg(feature = "statics")]
     statics: Rc<[(String, StaticPlace)]>,
 }
 
 impl<P: Platform> Clone for Vchans<P> {
     fn clone(&self) -> Self {
-        let Self { rt, xen, store, used, freed, statics } = self;
         Self {
-            statics: statics.clone(),
-            rt: rt.clone(),
-            xen: xen.clone(),
-            store: store.clone(),
-            used: used.clone(),
-            freed: freed.clone(),
+            rt: self.rt.clone(),
+            xen: self.xen.clone(),
+            store: self.store.clone(),
+            used: self.used.clone(),
+            freed: self.freed.clone(),
+            #[cfg(feature = "statics")]
+            statics: self.statics.clone(),
         }
     }
 }
@@ -221,12 +225,20 @@ impl<P: Platform> Vchans<P> {
     /// Without a store there are only vchans by numbers.
     pub fn new(rt: &Rt, xen: &Rc<Xen<P>>, store: Option<&Xenstore<P>>) -> Self {
         let (used, freed) = (Rc::default(), Rc::new(Signal::new()));
-        let statics = Rc::default();
-        Self { rt: rt.clone(), xen: xen.clone(), store: store.cloned(), used, freed, statics }
+        Self {
+            rt: rt.clone(),
+            xen: xen.clone(),
+            store: store.cloned(),
+            used,
+            freed,
+            #[cfg(feature = "statics")]
+            statics: Rc::default(),
+        }
     }
 
     /// With these that were laid out before this domain started, by name. Whose the server's block is, and who listens, need
     /// not be the same.
+    #[cfg(feature = "statics")]
     pub fn with_statics(self, statics: impl IntoIterator<Item = (String, StaticPlace)>) -> Self {
         Self { statics: statics.into_iter().collect(), ..self }
     }
@@ -275,6 +287,7 @@ impl<P: Platform> Outside for Vchans<P> {
     type Listener = VchanListener<P>;
 
     async fn connect(&self, to: &str) -> Result<VchanStream<P>, Error> {
+        #[cfg(feature = "statics")]
         if let Some(place) = self.statics(to) {
             return self.connect_static(to, place).await;
         }
@@ -303,6 +316,7 @@ impl<P: Platform> Outside for Vchans<P> {
     }
 
     fn listen(&self, at: &str) -> Result<VchanListener<P>, Error> {
+        #[cfg(feature = "statics")]
         if let Some(place) = self.statics(at) {
             return Ok(self.listen_static(place));
         }
@@ -411,6 +425,7 @@ async fn has_fired(signal: &Signal) {
 /// What carries a stream: a vchan whose memory one domain lends the other, or one whose memory both were given.
 enum Carrier<P: Platform> {
     Lent(Rc<Vchan<P>>),
+    #[cfg(feature = "statics")]
     Static(Rc<StaticVchan<P>>),
 }
 
@@ -436,6 +451,7 @@ impl<P: Platform> Duplex for VchanStream<P> {
     async fn read(&self, into: &mut [u8]) -> Result<usize, Error> {
         Ok(match self.carrier() {
             Carrier::Lent(vchan) => vchan.read(into).await?,
+            #[cfg(feature = "statics")]
             Carrier::Static(vchan) => vchan.read(into).await?,
         })
     }
@@ -443,6 +459,7 @@ impl<P: Platform> Duplex for VchanStream<P> {
     async fn write(&self, from: &[u8]) -> Result<usize, Error> {
         Ok(match self.carrier() {
             Carrier::Lent(vchan) => vchan.write(from).await?,
+            #[cfg(feature = "statics")]
             Carrier::Static(vchan) => vchan.write(from).await?,
         })
     }
@@ -450,6 +467,7 @@ impl<P: Platform> Duplex for VchanStream<P> {
     fn finish(&self) {
         match self.carrier() {
             Carrier::Lent(vchan) => vchan.finish(),
+            #[cfg(feature = "statics")]
             Carrier::Static(vchan) => vchan.finish(),
         }
     }
